@@ -1,0 +1,1 @@
+"""The pure core: Raft as a function from events to effects."""

@@ -1,0 +1,92 @@
+"""What can go wrong, and what to do about it.
+
+QuorumError
+├── ProposalError            what became of a proposal
+│   ├── NotLeader            not written; ask `leader`
+│   ├── Overloaded           not written; back off, then retry
+│   ├── ChangeRefused        the configuration or leadership was not changed; see `reason`
+│   ├── Superseded           written, then replaced by another leader's entry: it never happens
+│   └── Indeterminate        may have happened, may still happen
+├── CommandFailed            applied, and the machine answered with an error (on every replica)
+├── Stopped                  this server has shut down; the request's fate is `Indeterminate`'s
+├── ConfigError              nothing started; correct the setting named
+├── ProtocolError            a peer sent what cannot be understood; the connection is closed
+│   └── WrongCluster         a peer of another cluster, or of another protocol version
+└── StorageError             the node stops; what was acknowledged is on the other disks
+    ├── CorruptJournal       damage that no crash explains; nothing was changed
+    └── WrongDirectory       the directory belongs to another server or cluster; not touched
+"""
+
+from __future__ import annotations
+
+
+class QuorumError(Exception):
+    """Any error that this package raises on purpose."""
+
+
+class ProposalError(QuorumError):
+    """What became of a proposal, a read or a change that did not succeed."""
+
+
+class NotLeader(ProposalError):
+    """This server does not lead. Nothing was written; retry at `leader`, or elsewhere if None."""
+
+    def __init__(self, leader: str | None) -> None:
+        self.leader = leader
+        where = f"ask {leader}" if leader is not None else "no leader is known: retry shortly"
+        super().__init__(f"not the leader, nothing was written; {where}")
+
+
+class Overloaded(ProposalError):
+    """Too much waits for a majority or in a queue. Nothing was written; back off and retry."""
+
+
+class ChangeRefused(ProposalError):
+    """A change of members or of leadership was not begun; the text says why."""
+
+
+class Superseded(ProposalError):
+    """Another leader's entry took the place of this one: it never happens. Safe to retry."""
+
+
+class Indeterminate(ProposalError):
+    """The outcome is unknown: it may have been committed or may yet be.
+
+    Retrying makes it happen at least once; not retrying makes it happen at most once. Read the
+    state, or use commands that may be applied twice without harm.
+    """
+
+
+class CommandFailed(QuorumError):
+    """The machine answered the command with an error; it did so on every replica alike."""
+
+
+class Stopped(QuorumError):
+    """This server is shutting down. A request under way may still be committed by the others."""
+
+
+class ConfigError(QuorumError):
+    """A setting makes no sense; nothing was started. The text names it and its range."""
+
+
+class ProtocolError(QuorumError):
+    """A peer sent what cannot be understood. The connection is closed; our state is untouched."""
+
+
+class WrongCluster(ProtocolError):
+    """A peer of another cluster or protocol version called. It was refused; nothing changed."""
+
+
+class StorageError(QuorumError):
+    """The disk failed us. This server acknowledges nothing more: mend the disk, then restart."""
+
+
+class CorruptJournal(StorageError):
+    """Damage that no crash explains. Nothing was changed: restore the file, or replace the server.
+
+    To replace it: remove the server from the cluster, empty its directory, add it under a new name.
+    """
+
+
+class WrongDirectory(StorageError):
+    """The data directory belongs to another server or cluster; it was not touched."""

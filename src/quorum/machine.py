@@ -1,0 +1,75 @@
+"""What an application hands to `quorum`: a state machine, and what it must promise.
+
+The log decides; the machine computes. Given the same commands in the same order every replica must
+reach the same state and give the same results, so a machine reads no clock, no random source and no
+file: the time it may use is in the run (`Entries.stamps`), and so is each command's index.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from quorum.messages import Entries, Entry
+
+
+class StateMachine(Protocol):
+    """A replicated state machine, fed in runs."""
+
+    def apply(self, entries: Entries) -> Sequence[Any]:
+        """Apply a run of commands, in order; return one result for each.
+
+        A result that is a `Failed` is raised as `CommandFailed` to whoever proposed the command.
+        Raising from here means that the machine itself is broken: the server stops.
+        Runs are cut differently on different replicas, so a result may depend on the commands and
+        their order only, never on where a run begins.
+        """
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state, such that `restore` on an empty machine makes an equal one."""
+        ...
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the state by a snapshot that some replica took."""
+        ...
+
+
+@frozen
+class Failed:
+    """A command's result that says: it was applied, and what it asked for was refused."""
+
+    reason: str
+
+
+class CommandMachine(ABC):
+    """A state machine fed command by command: simpler to write, a little slower.
+
+    An exception from `command` becomes a `Failed` result, the same on every replica, and stops
+    nobody; a command that raises must have changed nothing.
+    """
+
+    @abstractmethod
+    def command(self, entry: Entry) -> Any:
+        """Apply one command (`entry.payload`) and return its result."""
+
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """See `StateMachine.snapshot`."""
+
+    @abstractmethod
+    def restore(self, snapshot: bytes) -> None:
+        """See `StateMachine.restore`."""
+
+    def apply(self, entries: Entries) -> Sequence[Any]:
+        """See `StateMachine.apply`."""
+        return [self._attempt(entry) for entry in entries]
+
+    def _attempt(self, entry: Entry) -> Any:
+        try:
+            return self.command(entry)
+        except Exception as error:  # noqa: BLE001 - whatever a command raises is its result
+            return Failed(f"{type(error).__name__}: {error}")
