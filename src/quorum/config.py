@@ -64,7 +64,7 @@ class Config:
     """Entries kept before a snapshot, so that a follower a little behind needs no snapshot."""
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < self.heartbeat:
+        if self.heartbeat <= 0:
             raise ConfigError(f"heartbeat is {self.heartbeat} s, must be above 0")
         if self.election_timeout < 2 * self.heartbeat:
             raise ConfigError(

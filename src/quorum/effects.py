@@ -104,7 +104,7 @@ class Snapshot:
 
 @frozen
 class Trim:
-    """The snapshot at `mark` is in force: older ones, and the log before `first`, may be deleted."""
+    """The snapshot at `mark` is in force: older ones and the log before `first` may be deleted."""
 
     mark: SnapshotMark
     first: Index

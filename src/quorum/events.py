@@ -1,10 +1,10 @@
-"""Facts that reach a server, in the past participle: the only way anything gets into `Raft.step`."""
+"""Facts that reach a server, in the past participle: the only way into `Raft.step`."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from quorum.messages import Entries, Index, Members, Message, NodeId, SnapshotMark, Term
 
@@ -25,8 +25,8 @@ class Recovered:
 
     term: Term = 0
     vote: NodeId | None = None
-    mark: SnapshotMark = SnapshotMark()
-    entries: Entries = Entries(first=1)  # noqa: RUF009 - a run is a value
+    mark: SnapshotMark = field(factory=SnapshotMark)
+    entries: Entries = field(factory=lambda: Entries(first=1))
     base_term: Term = 0
     """The term of the entry just before `entries.first`."""
 

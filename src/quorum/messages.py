@@ -8,7 +8,7 @@ version) by section and figure, and to Ongaro's thesis by chapter.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -93,6 +93,14 @@ class Entries:
         )
 
 
+def _sorted_names(names: Iterable[NodeId]) -> tuple[NodeId, ...]:
+    return tuple(sorted(names))
+
+
+def _sorted_pairs(pairs: Iterable[Iterable[str]]) -> tuple[tuple[NodeId, str], ...]:
+    return tuple(sorted((name, address) for name, address in pairs))
+
+
 @frozen
 class Members:
     """A configuration of the cluster (§6).
@@ -102,12 +110,10 @@ class Members:
     and count for nothing (thesis 4.2.1). Names are sorted, so equal configurations are equal.
     """
 
-    voters: tuple[NodeId, ...] = field(default=(), converter=lambda names: tuple(sorted(names)))
-    outgoing: tuple[NodeId, ...] = field(default=(), converter=lambda names: tuple(sorted(names)))
-    learners: tuple[NodeId, ...] = field(default=(), converter=lambda names: tuple(sorted(names)))
-    addresses: tuple[tuple[NodeId, str], ...] = field(
-        default=(), converter=lambda pairs: tuple(sorted(tuple(pair) for pair in pairs))
-    )
+    voters: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
+    outgoing: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
+    learners: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
+    addresses: tuple[tuple[NodeId, str], ...] = field(default=(), converter=_sorted_pairs)
 
     @property
     def joint(self) -> bool:
@@ -171,7 +177,7 @@ class SnapshotMark:
     index: Index = 0
     term: Term = 0
     stamp: int = 0
-    members: Members = Members()
+    members: Members = field(factory=Members)
 
 
 @frozen

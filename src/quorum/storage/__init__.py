@@ -32,8 +32,10 @@ class Storage(Protocol):
         ...
 
     async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
-        """Make a snapshot durable beside the log. It comes into force by `Persist.reset`
-        (one that the leader sent) or by `trim` (our own); until then `load` returns the older one.
+        """Make a snapshot durable beside the log.
+
+        It comes into force by `Persist.reset` (one that the leader sent) or by `trim` (our own);
+        until then `load` returns the older one.
         """
         ...
 
