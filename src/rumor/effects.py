@@ -1,0 +1,130 @@
+"""The orders that a member gives: what :meth:`rumor.core.swim.Swim.step` returns.
+
+Orders may be carried out at once and in any order, except that notifications keep theirs.
+
+A user who follows one member sees a walk on this diagram, without repeats::
+
+    (nothing) ─Joined─► alive ⇄ Suspected / Recovered ⇄ suspect ─► Failed or Left
+        ▲                 └─ Updated, any number of times              │   ▲
+        └──────────────────────── Reaped ◄─────────────────────────────┤   │
+                          Joined ◄─────────────────────────────────────┘   └── Left after Failed
+
+The notifications are generic in the member: the core speaks of :class:`~rumor.messages.Peer`, the
+driver repeats them with the member that users see.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from rumor.messages import Address, Message, Name, Peer, Reply, Request
+
+M = TypeVar("M", covariant=True)
+
+
+@frozen
+class Send:
+    """Send one datagram: the message, with the updates (encoded already) in its tail."""
+
+    to: Address
+    message: Message
+    gossip: tuple[bytes, ...] = ()
+
+
+@frozen
+class Exchange:
+    """Dial `to`, send the request, bring the reply as ``Answered`` or else ``Unanswered``."""
+
+    ticket: int
+    to: Address
+    request: Request
+
+
+@frozen
+class Answer:
+    """Send the reply on the stream that brought ``Asked(call, …)``, then close it."""
+
+    call: int
+    reply: Reply
+
+
+@frozen
+class Settled:
+    """What the user asked for under `tag` is done; `count` members answered."""
+
+    tag: int
+    count: int
+
+
+@frozen
+class Joined(Generic[M]):
+    """A member is known and alive: new, or back from having failed or left."""
+
+    member: M
+
+
+@frozen
+class Updated(Generic[M]):
+    """A living member changed its metadata."""
+
+    member: M
+
+
+@frozen
+class Suspected(Generic[M]):
+    """A member did not answer `accuser`; it has time to refute. Never final."""
+
+    member: M
+    accuser: Name
+
+
+@frozen
+class Recovered(Generic[M]):
+    """A suspected member refuted."""
+
+    member: M
+
+
+@frozen
+class Failed(Generic[M]):
+    """A member is held to be dead. Never said of a member that left."""
+
+    member: M
+
+
+@frozen
+class Left(Generic[M]):
+    """A member said farewell."""
+
+    member: M
+
+
+@frozen
+class Reaped(Generic[M]):
+    """A member that had failed or left was forgotten."""
+
+    member: M
+
+
+@frozen
+class Conflicted(Generic[M]):
+    """Somebody at `rival` uses the name of `member`; the list stays as it is."""
+
+    member: M
+    rival: Address
+
+
+Notification: TypeAlias = (
+    Joined[Peer]
+    | Updated[Peer]
+    | Suspected[Peer]
+    | Recovered[Peer]
+    | Failed[Peer]
+    | Left[Peer]
+    | Reaped[Peer]
+    | Conflicted[Peer]
+)
+
+Effect: TypeAlias = Send | Exchange | Answer | Settled | Notification

@@ -1,0 +1,43 @@
+"""Every error that rumor raises; each says what became of the state and what to do next.
+
+RumorError
+├── ConfigError            also a ValueError: a setting is out of its range, nothing was started
+├── JoinFailed             no seed answered; the agent keeps its list and may try again
+├── AgentClosed            the agent has left or was closed; open a new one
+└── ProtocolError          bytes from the network are not ours; they are dropped and counted
+    └── ForeignCluster     they are well formed, but of another cluster
+"""
+
+from __future__ import annotations
+
+
+class RumorError(Exception):
+    """The root of this package's exceptions; raised only through its children."""
+
+
+class ConfigError(RumorError, ValueError):
+    """A setting makes no sense. Nothing was started; correct the setting that is named."""
+
+
+class JoinFailed(RumorError):
+    """None of the seeds answered.
+
+    The agent runs on with the members that it knows, remembers the seeds, and goes on trying
+    them by itself. Check the addresses and the cluster's name, or call ``join`` again.
+    """
+
+
+class AgentClosed(RumorError):
+    """The agent has left the cluster or was closed. It changed nothing; open a new agent."""
+
+
+class ProtocolError(RumorError):
+    """A peer's bytes break the protocol.
+
+    Raised by :mod:`rumor.wire` only, before any state is touched. Drop the bytes; the driver does
+    so and counts them.
+    """
+
+
+class ForeignCluster(ProtocolError):
+    """The bytes are well formed but belong to a cluster of another name. Drop them."""

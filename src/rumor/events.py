@@ -1,0 +1,70 @@
+"""The facts that reach a member: what :meth:`rumor.core.swim.Swim.step` takes.
+
+Numbers named `tag` and `call` are chosen by the driver and come back untouched; the number named
+`ticket` is chosen by the core. All three only need to be unique while they are in use.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from rumor.messages import Address, Message, Reply, Request, Update
+
+
+@frozen
+class Received:
+    """A datagram came in, already decoded; replies go to `source`, whatever it advertises."""
+
+    source: Address
+    message: Message
+    updates: tuple[Update, ...] = ()
+
+
+@frozen
+class Asked:
+    """A peer's request came in on a stream; the core answers with ``Answer(call, …)``."""
+
+    call: int
+    request: Request
+
+
+@frozen
+class Answered:
+    """The reply to our own ``Exchange(ticket, …)``."""
+
+    ticket: int
+    reply: Reply
+
+
+@frozen
+class Unanswered:
+    """Our own ``Exchange(ticket, …)`` failed; every ticket ends as Answered or Unanswered."""
+
+    ticket: int
+
+
+@frozen
+class Introduced:
+    """The user names seeds; settled with the number of seeds that answered."""
+
+    tag: int
+    seeds: tuple[Address, ...]
+
+
+@frozen
+class Described:
+    """The user gives this member new metadata."""
+
+    meta: bytes
+
+
+@frozen
+class Departed:
+    """The user wants to leave; settled with the number of members that confirmed the farewell."""
+
+    tag: int
+
+
+Event: TypeAlias = Received | Asked | Answered | Unanswered | Introduced | Described | Departed

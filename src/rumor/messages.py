@@ -1,0 +1,195 @@
+"""What members say to each other, as values named after the SWIM paper (DSN 2002, section 3 and 4).
+
+Datagrams carry one *message* (the failure detector's business) and any number of *updates*
+(the dissemination component's business, piggybacked). Streams carry one *request* and one *reply*
+of the push-pull exchange.
+
+Times and clocks never travel. The order between two updates about one member follows from the
+member's *incarnation*, a number that only the member itself may raise.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TypeAlias
+
+from attrs import frozen
+
+Name: TypeAlias = str
+"""The identity of a member: unique in its cluster, 1 to 128 bytes of UTF-8."""
+
+Address: TypeAlias = tuple[str, int]
+"""Host (an IP address as text) and port; UDP and TCP use the same number."""
+
+Incarnation: TypeAlias = int
+"""How often a member has spoken for itself; only the member raises its own number."""
+
+NAME_BYTES_MAX = 128
+"""A longer name is refused, at home and from the network."""
+
+META_BYTES_MAX = 512
+"""Metadata must fit into one datagram together with the names and addresses round it."""
+
+
+class Health(IntEnum):
+    """What is believed of a member; the values give the precedence at equal incarnations (§4.2).
+
+    "Suspect" overrides "Alive", "Dead" (the paper's "Confirm") overrides both. ``LEFT`` stands
+    last: a member's own farewell is never overruled by a rumour of its death.
+    """
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
+@frozen
+class Peer:
+    """One member as a member list knows it, and as it travels in a push-pull exchange."""
+
+    name: Name
+    address: Address
+    incarnation: Incarnation = 0
+    health: Health = Health.ALIVE
+    meta: bytes = b""
+    """Opaque to the core; at most :data:`META_BYTES_MAX` bytes."""
+    accuser: Name | None = None
+    """Who suspected or confirmed it; ``None`` while it is alive or has left by itself.
+
+    It travels, so that a suspicion learnt in an exchange counts for its author, not for the
+    one who passed it on.
+    """
+
+
+# --- messages: one in each datagram -----------------------------------------------------------
+
+
+@frozen
+class Ping:
+    """Are you there? A receiver of another name stays silent: the address has a new owner."""
+
+    sequence: int
+    source: Name
+    target: Name
+
+
+@frozen
+class PingRequest:
+    """Please ping `target` for me; its address spares you from having to know it (§3.1)."""
+
+    sequence: int
+    source: Name
+    target: Name
+    address: Address
+
+
+@frozen
+class Ack:
+    """`source` is there; `sequence` is the asker's own number, also when relayed by a helper."""
+
+    sequence: int
+    source: Name
+
+
+@frozen
+class Nack:
+    """The helper `source` has not heard from the target, but has heard the request (Lifeguard)."""
+
+    sequence: int
+    source: Name
+
+
+@frozen
+class Gossip:
+    """Nothing but the updates that travel with it."""
+
+
+Message: TypeAlias = Ping | PingRequest | Ack | Nack | Gossip
+
+
+# --- updates: piggybacked on messages ---------------------------------------------------------
+
+
+@frozen
+class Alive:
+    """`name` lives at `address`; said first by the member itself."""
+
+    name: Name
+    address: Address
+    incarnation: Incarnation
+    meta: bytes
+
+
+@frozen
+class Suspect:
+    """`accuser` got no answer from `name`."""
+
+    name: Name
+    incarnation: Incarnation
+    accuser: Name
+
+
+@frozen
+class Dead:
+    """The suspicion of `name` was not refuted in time, says `accuser` (the paper's Confirm)."""
+
+    name: Name
+    incarnation: Incarnation
+    accuser: Name
+
+
+@frozen
+class Leave:
+    """`name` says farewell; it has left and has not failed."""
+
+    name: Name
+    incarnation: Incarnation
+
+
+Update: TypeAlias = Alive | Suspect | Dead | Leave
+
+
+# --- requests and replies: one of each on a stream --------------------------------------------
+
+
+@frozen
+class Version:
+    """The part of a :class:`Peer` that decides which of two records is the newer."""
+
+    name: Name
+    incarnation: Incarnation
+    health: Health
+
+
+@frozen
+class Summary:
+    """Request: is your member list the same as mine? Answered by ``Same`` or ``Digest``."""
+
+    fingerprint: bytes
+    """16 bytes over all versions; see :func:`rumor.core.exchange.fingerprint`."""
+
+
+@frozen
+class Push:
+    """Request: take these records, and give me those. Reply: the records that were asked for."""
+
+    peers: tuple[Peer, ...]
+    wanted: tuple[Name, ...] | None = ()
+    """Names whose records the sender asks for; ``None`` asks for all (a newcomer does)."""
+
+
+@frozen
+class Same:
+    """Reply: the fingerprints agree, there is nothing to exchange."""
+
+
+@frozen
+class Digest:
+    """Reply: the lists differ, here are the versions in mine."""
+
+    versions: tuple[Version, ...]
+
+
+Request: TypeAlias = Summary | Push
+Reply: TypeAlias = Same | Digest | Push

@@ -1,0 +1,1 @@
+"""The driver for trio: the only part of the package that waits."""
