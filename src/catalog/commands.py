@@ -27,6 +27,7 @@ __all__ = [
     "DeregisterService",
     "Operation",
     "PutKey",
+    "Reason",
     "Refusal",
     "RegisterNode",
     "RegisterService",
@@ -183,6 +184,10 @@ class Refusal(enum.Enum):
     """The key's modify index is not the one that the caller compared with."""
     MALFORMED = "malformed"
     """The entry does not decode; it was written by another version, or by something else."""
+
+
+Reason: TypeAlias = tuple[Refusal, str]
+"""A refusal, and the sentence that explains it."""
 
 
 @frozen

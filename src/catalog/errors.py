@@ -2,6 +2,7 @@
 
     CatalogError
     ├── ProtocolError   bytes from a peer, a log or a snapshot that are not ours
+    ├── NotRegistered   a report on a check or service that this agent did not register
     ├── OutOfStep       an update that does not continue what a subscriber has
     └── Refused         a command was applied by every replica, and every replica said no
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from catalog.commands import Applied
 
-__all__ = ["CatalogError", "OutOfStep", "ProtocolError", "Refused"]
+__all__ = ["CatalogError", "NotRegistered", "OutOfStep", "ProtocolError", "Refused"]
 
 
 class CatalogError(Exception):
@@ -32,7 +33,15 @@ class ProtocolError(CatalogError, ValueError):
     """
 
 
-class OutOfStep(CatalogError):  # noqa: N818 - it names the situation, as StopIteration does
+class NotRegistered(CatalogError, LookupError):
+    """A report on something that this agent has not registered, or no longer has.
+
+    Nothing changed.
+    Register the service (with its checks) first; after a removal, register it anew.
+    """
+
+
+class OutOfStep(CatalogError):
     """An update that does not follow on what the subscriber has: something between is missing.
 
     The cache is unchanged and still answers with what it had.
@@ -40,7 +49,7 @@ class OutOfStep(CatalogError):  # noqa: N818 - it names the situation, as StopIt
     """
 
 
-class Refused(CatalogError):  # noqa: N818 - it names the situation
+class Refused(CatalogError):
     """The command was committed and refused; see `applied.refusal` for the reason.
 
     The same on every replica, and final: the state is as if the command had not been sent, except

@@ -60,6 +60,10 @@ __all__ = [
 ]
 
 
+GOSSIP_CHECK = "gossip"
+"""The id of the check that holds what gossip says of a node (Consul's `serfHealth`)."""
+
+
 class Status(enum.Enum):
     """How something fares; `worst` orders them."""
 
@@ -253,6 +257,21 @@ class View:
     """Grows when this service changes, and only then while it has instances."""
     name: str
     instances: tuple[Instance, ...]
+
+    def select(self, *, healthy: bool = False, tag: str | None = None) -> View:
+        """Return the part that passes, or that has a tag; the index stays."""
+        if not healthy and tag is None:
+            return self
+        return View(
+            self.index,
+            self.name,
+            tuple(
+                instance
+                for instance in self.instances
+                if (not healthy or instance.status is Status.PASSING)
+                and (tag is None or tag in instance.service.tags)
+            ),
+        )
 
 
 class ChangeKind(enum.Enum):

@@ -1,17 +1,39 @@
-"""Gossip into catalog: what the leader must write so that both say the same (signatures)."""
+"""Gossip into catalog: what the leader must write so that both say the same of every node.
+
+Gossip knows first who lives; the catalog is what everybody reads.
+The leader carries the one into the other, on every gossip event and once in a while in full, by
+Consul's rules:
+
+* alive: the node is registered as gossip describes it, and its health is passing;
+* failed: its health is critical; its services stay, for it may come back;
+* left, or reaped (gossip knows it no more): it is deregistered with all its services;
+* a node without gossip health was registered from outside, and is nobody's business here;
+* the leader never deregisters itself, nor calls itself failed: it is at work.
+
+Where the catalog says so already, nothing is written: a full pass over a quiet cluster costs no
+log entry.
+The order is by name, so that a pass can be replayed.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import assert_never
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+from attrs.validators import instance_of
 
-from catalog.commands import Operation
-from catalog.model import Role
+from catalog.commands import DeregisterNode, Operation, RegisterNode, SetNodeHealth
+from catalog.limits import check_meta, check_name, sealed
+from catalog.model import GOSSIP_CHECK, CheckState, Node, NodeView, Role, Status
 from catalog.registry import Registry
 
-__all__ = ["Health", "MemberView", "reconcile"]
+__all__ = ["ALIVE", "FAILED", "Health", "MemberView", "reconcile"]
+
+ALIVE = CheckState(GOSSIP_CHECK, Status.PASSING, "Agent alive and reachable")
+FAILED = CheckState(GOSSIP_CHECK, Status.CRITICAL, "Agent not live or unreachable")
+"""Consul's words, which people search their logs for."""
 
 
 class Health(enum.Enum):
@@ -24,16 +46,64 @@ class Health(enum.Enum):
 
 @frozen
 class MemberView:
-    """A gossip member as reconciliation sees it."""
+    """A gossip member as reconciliation sees it.
 
-    name: str
-    address: str
-    meta: Mapping[str, str] = field(factory=dict)
-    health: Health = Health.ALIVE
+    What a member says of itself is checked here, as for a `Node`: build these one by one, and skip
+    (and log) the member whose description is refused, so that it harms only itself.
+    """
+
+    name: str = field(validator=check_name)
+    address: str = field(validator=check_name)
+    meta: Mapping[str, str] = field(
+        factory=dict, converter=sealed, validator=check_meta, hash=False
+    )
+    health: Health = field(default=Health.ALIVE, validator=instance_of(Health))
     role: Role = field(default=Role.CLIENT, kw_only=True)
     datacenter: str = field(default="dc1", kw_only=True)
+
+    @property
+    def node(self) -> Node:
+        """The node as the catalog should have it."""
+        return Node(self.name, self.address, self.meta, self.role, self.datacenter)
 
 
 def reconcile(
     registry: Registry, members: Mapping[str, MemberView], *, leader: str
-) -> tuple[Operation, ...]: ...
+) -> tuple[Operation, ...]:
+    """Return what to write, in order; nothing when the catalog says what gossip says.
+
+    Args:
+        registry: the leader's, up to date: after a barrier.
+        members: all that gossip knows, by name. Empty or half known right after a start: wait
+            until gossip has met the cluster, or living nodes are deregistered.
+        leader: the name of the leader's own node.
+
+    """
+    nodes = {view.node.name: view for view in registry.nodes()}
+    operations: list[Operation] = []
+    for name in sorted(nodes.keys() | members.keys()):
+        view, member = nodes.get(name), members.get(name)
+        if member is not None:
+            if name == leader:
+                member = evolve(member, health=Health.ALIVE)
+            operations += _reconcile_member(member, view)
+        elif name != leader and view is not None and view.health is not None:
+            operations.append(DeregisterNode(name))
+    return tuple(operations)
+
+
+def _reconcile_member(member: MemberView, view: NodeView | None) -> Iterator[Operation]:
+    match member.health:
+        case Health.ALIVE:
+            if view is None or view.node != member.node:
+                yield RegisterNode(member.node)
+            if view is None or view.health != ALIVE:
+                yield SetNodeHealth(member.name, ALIVE.status, ALIVE.output)
+        case Health.FAILED:
+            if view is not None and view.health != FAILED:  # unknown and failed: never was here
+                yield SetNodeHealth(member.name, FAILED.status, FAILED.output)
+        case Health.LEFT:
+            if view is not None:
+                yield DeregisterNode(member.name)
+        case _:
+            assert_never(member.health)
