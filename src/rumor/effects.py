@@ -21,7 +21,7 @@ from attrs import frozen
 
 from rumor.messages import Address, Message, Name, Peer, Reply, Request
 
-M = TypeVar("M", covariant=True)
+M_co = TypeVar("M_co", covariant=True)
 
 
 @frozen
@@ -59,60 +59,60 @@ class Settled:
 
 
 @frozen
-class Joined(Generic[M]):
+class Joined(Generic[M_co]):
     """A member is known and alive: new, or back from having failed or left."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Updated(Generic[M]):
+class Updated(Generic[M_co]):
     """A living member changed its metadata."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Suspected(Generic[M]):
+class Suspected(Generic[M_co]):
     """A member did not answer `accuser`; it has time to refute. Never final."""
 
-    member: M
+    member: M_co
     accuser: Name
 
 
 @frozen
-class Recovered(Generic[M]):
+class Recovered(Generic[M_co]):
     """A suspected member refuted."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Failed(Generic[M]):
+class Failed(Generic[M_co]):
     """A member is held to be dead. Never said of a member that left."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Left(Generic[M]):
+class Left(Generic[M_co]):
     """A member said farewell."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Reaped(Generic[M]):
+class Reaped(Generic[M_co]):
     """A member that had failed or left was forgotten."""
 
-    member: M
+    member: M_co
 
 
 @frozen
-class Conflicted(Generic[M]):
+class Conflicted(Generic[M_co]):
     """Somebody at `rival` uses the name of `member`; the list stays as it is."""
 
-    member: M
+    member: M_co
     rival: Address
 
 

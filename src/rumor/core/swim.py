@@ -1,16 +1,56 @@
-"""Swim: one member of the group, as a pure machine."""
+"""Swim: one member of the group, as a pure machine.
+
+SWIM keeps a list of who is in a group and who is alive, with a load on each member that does not
+grow with the group (Das, Gupta, Motivala: "SWIM: Scalable Weakly-consistent Infection-style
+Process Group Membership Protocol", DSN 2002). Two components, one machine: a failure detector that
+probes one member in each period, and a dissemination component whose updates ride on the
+detector's messages. Lifeguard (Dadgar, Phillips, Currey, arXiv 1707.00788) makes it robust against
+members that are slow rather than dead.
+
+:meth:`Swim.step` is the only door. It takes what happened as a batch, all of it, before it fires
+what is due: a process that was paused first hears the acks that waited for it, and only then looks
+at the clock. Time is the caller's ``now`` in seconds, chance is the caller's ``random``; the same
+calls give the same orders.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from attrs import frozen
 
 from rumor.config import Config
+from rumor.core import departure, exchange, probe, rumours
+from rumor.core.awareness import Awareness
+from rumor.core.members import Members, update_of
+from rumor.core.state import Due, State, Timer
 from rumor.effects import Effect
-from rumor.events import Event
-from rumor.messages import Message, Name, Peer, Update
+from rumor.events import (
+    Answered,
+    Asked,
+    Departed,
+    Described,
+    Event,
+    Introduced,
+    Received,
+    Unanswered,
+)
+from rumor.messages import (
+    META_BYTES_MAX,
+    NAME_BYTES_MAX,
+    Ack,
+    Address,
+    Gossip,
+    Health,
+    Message,
+    Nack,
+    Name,
+    Peer,
+    Ping,
+    PingRequest,
+    Update,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -25,7 +65,7 @@ class Statistics:
     dead: int
     left: int
     health_score: int
-    """Local health: 0 is well; every step stretches the probe times by one more interval."""
+    """Local health: 0 is well; every point stretches the probe times by one more interval."""
     backlog: int
     """Updates still to be passed on."""
     probes: int
@@ -37,7 +77,12 @@ class Statistics:
 
 
 class Swim:
-    """One member: takes what happened, says what to do. See :mod:`rumor.core.swim`."""
+    """One member: takes what happened, says what to do.
+
+    `me` is this member's own record, alive, with the address that others are to use. `encode` must
+    give the bytes that the driver will put into a datagram for an update or a message
+    (:func:`rumor.wire.encode`); the backlog packs datagrams by their length.
+    """
 
     def __init__(
         self,
@@ -48,22 +93,128 @@ class Swim:
         random: Random,
         encode: Callable[[Update | Message], bytes],
     ) -> None:
-        raise NotImplementedError
+        assert 1 <= len(me.name.encode()) <= NAME_BYTES_MAX, me.name
+        assert len(me.meta) <= META_BYTES_MAX, len(me.meta)
+        assert me.health is Health.ALIVE, me.health
+        state = State(
+            config=config,
+            random=random,
+            encode=encode,
+            members=Members(me),
+            awareness=Awareness(config.awareness_max),
+            now=now,
+            sequence=random.getrandbits(32),  # acks meant for an earlier life fit no probe
+        )
+        state.backlog.put(me.name, encode(update_of(me)))
+        # Random offsets, so that members started together do not act together.
+        for due, interval in (
+            (Due.PROBE, config.probe_interval),
+            (Due.EXCHANGE, config.exchange_interval),
+            (Due.RECONNECT, min(config.reconnect_interval, config.probe_interval)),
+        ):
+            state.schedule.set((due, 0), now + random.random() * interval)
+        self._state = state
 
     def step(self, events: Iterable[Event], *, now: float) -> list[Effect]:
         """Take what happened until `now`, then fire what is due; return the orders."""
-        raise NotImplementedError
+        state = self._state
+        state.now = now = max(now, state.now)
+        for event in events:
+            _on_event(state, event)
+        while (timer := state.schedule.pop(now)) is not None:
+            _on_due(state, timer)
+        return state.flush()
 
     @property
     def deadline(self) -> float:
         """When to call :meth:`step` next even if nothing happens (``inf``: never)."""
-        raise NotImplementedError
+        return self._state.schedule.deadline
 
     @property
     def members(self) -> Mapping[Name, Peer]:
         """All that is known, this member, the dead and the departed included; a live view."""
-        raise NotImplementedError
+        return self._state.members.view
 
     def statistics(self) -> Statistics:
         """Counts of members and of work done."""
-        raise NotImplementedError
+        state, counts = self._state, self._state.counts
+        healths = [peer.health for peer in state.members]
+        return Statistics(
+            alive=healths.count(Health.ALIVE),
+            suspect=healths.count(Health.SUSPECT),
+            dead=healths.count(Health.DEAD),
+            left=healths.count(Health.LEFT),
+            health_score=state.awareness.score,
+            backlog=len(state.backlog),
+            probes=counts.probes,
+            probes_failed=counts.probes_failed,
+            refutations=counts.refutations,
+            exchanges=counts.exchanges,
+            refused=counts.refused,
+        )
+
+
+def _on_event(state: State, event: Event) -> None:
+    match event:
+        case Received(source, message, updates):
+            # Updates first, so that the answer already carries what they made of us.
+            for update in updates:
+                rumours.on_update(state, update)
+            _on_message(state, source, message)
+        case Asked(call, request):
+            exchange.on_asked(state, call, request)
+        case Answered(ticket, reply):
+            exchange.on_answered(state, ticket, reply)
+        case Unanswered(ticket):
+            exchange.on_unanswered(state, ticket)
+        case Introduced(tag, seeds):
+            exchange.on_introduced(state, tag, seeds)
+        case Described(meta):
+            rumours.describe(state, meta)
+        case Departed(tag):
+            departure.on_departed(state, tag)
+        case _:
+            assert_never(event)
+
+
+def _on_message(state: State, source: Address, message: Message) -> None:
+    match message:
+        case Gossip():
+            pass
+        case Ping():
+            probe.on_ping(state, source, message)
+        case Ack():
+            probe.on_ack(state, message)
+            departure.on_departure_ack(state, message)
+        case PingRequest():
+            probe.on_ping_request(state, source, message)
+        case Nack():
+            probe.on_nack(state, message)
+        case _:
+            assert_never(message)
+
+
+def _on_due(state: State, timer: Timer) -> None:
+    match timer:
+        case (Due.PROBE, _):
+            probe.begin_period(state)
+        case (Due.ACK, _):
+            probe.ask_helpers(state)
+        case (Due.NACK, int(sequence)):
+            probe.send_nack(state, sequence)
+        case (Due.RELAY, int(sequence)):
+            probe.forget_relay(state, sequence)
+        case (Due.SUSPICION, str(name)):
+            rumours.on_suspicion_expired(state, name)
+        case (Due.GOSSIP, _):
+            state.gossip_round()
+        case (Due.EXCHANGE, _):
+            exchange.exchange_with_random(state)
+        case (Due.RECONNECT, _):
+            exchange.reconnect(state)
+        case (Due.REAP, str(name)):
+            rumours.reap(state, name)
+        case (Due.LEAVE, _):
+            departure.continue_departure(state)
+        case _:
+            raise AssertionError(timer)
