@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorum.codec import ENTRIES_MAX, pack, unpack
-from quorum.messages import Entries
+from quorum.codec import ENTRIES_MAX, pack, pack_mark, unpack, unpack_mark, unpack_members
+from quorum.messages import Entries, Members, SnapshotMark
 
 NUMBERS = st.integers(0, 2**64 - 1)
 
@@ -130,3 +130,31 @@ def test_numbers_that_do_not_fit_are_refused() -> None:
     """A negative or oversized number is the packer's error, and a ValueError."""
     with pytest.raises(ValueError, match="does not fit"):
         pack(Entries(1, (-1,), (0,), b"\x00", (b"",)))
+
+
+def test_a_mark_comes_back() -> None:
+    """A snapshot's mark survives the way, its configuration included."""
+    members = Members(("a", "b"), ("a", "c"), ("d",), (("a", "host:1"),))
+    mark = SnapshotMark(5, 2, 1_700_000_000_000, members, 3)
+
+    assert mark == unpack_mark(pack_mark(mark))
+
+
+@given(st.binary(max_size=80))
+def test_arbitrary_marks_raise_value_error_only(data: bytes) -> None:
+    """Whatever comes instead of a mark, the answer is ValueError."""
+    with pytest.raises(ValueError):
+        unpack_mark(data)
+
+
+@pytest.mark.parametrize("mark", [SnapshotMark(-1), SnapshotMark(members=Members(("x" * 70_000,)))])
+def test_a_mark_that_does_not_fit_is_refused(mark: SnapshotMark) -> None:
+    """What could not be read back is not packed."""
+    with pytest.raises(ValueError):
+        pack_mark(mark)
+
+
+def test_deep_nesting_is_refused() -> None:
+    """A configuration nested beyond the interpreter's patience is a ValueError too."""
+    with pytest.raises(ValueError):
+        unpack_members(b"[" * 60_000)
