@@ -178,6 +178,8 @@ class SnapshotMark:
     term: Term = 0
     stamp: int = 0
     members: Members = field(factory=Members)
+    members_index: Index = 0
+    """Where in the log `members` was appended, for compare and set."""
 
 
 @frozen
