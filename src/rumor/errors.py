@@ -3,6 +3,7 @@
 RumorError
 ├── ConfigError            also a ValueError: a setting is out of its range, nothing was started
 ├── JoinFailed             no seed answered; the agent keeps its list and may try again
+├── MetaTooLarge           also a ValueError: the metadata exceeds its limit, the old stays
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
     └── ForeignCluster     they are well formed, but of another cluster
@@ -25,6 +26,10 @@ class JoinFailed(RumorError):
     The agent runs on with the members that it knows, remembers the seeds, and goes on trying
     them by itself. Check the addresses and the cluster's name, or call ``join`` again.
     """
+
+
+class MetaTooLarge(RumorError, ValueError):
+    """The metadata exceeds its limit in bytes. The former metadata stays; shorten the new."""
 
 
 class AgentClosed(RumorError):
