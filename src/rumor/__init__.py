@@ -1,1 +1,72 @@
-"""Placeholder."""
+"""rumor: who is in the cluster, and who is alive.
+
+SWIM with Lifeguard's extensions, as a pure core and a driver for trio::
+
+    import trio
+    from rumor import Failed, Joined, open_agent
+
+    async def main() -> None:
+        async with (
+            open_agent("ada") as ada,
+            open_agent("bob", seeds=[ada.address], meta={"role": "db"}) as bob,
+            ada.subscribe() as events,
+        ):
+            async for event in events:
+                match event:
+                    case Joined(member):
+                        print("welcome,", member.name, dict(member.meta))
+                    case Failed(member):
+                        print("lost", member.name)
+                if len(ada.members) == len(bob.members) == 2:
+                    break
+            await bob.leave()
+
+    trio.run(main)
+"""
+
+from __future__ import annotations
+
+from rumor.config import Config
+from rumor.effects import Conflicted, Failed, Joined, Left, Reaped, Recovered, Suspected, Updated
+from rumor.errors import (
+    AgentClosed,
+    ConfigError,
+    ForeignCluster,
+    JoinFailed,
+    MetaTooLarge,
+    ProtocolError,
+    RumorError,
+)
+from rumor.messages import Address, Health, Name
+from rumor.trio.agent import Agent, AgentStatistics, open_agent
+from rumor.trio.subscription import Subscription
+from rumor.trio.view import EventsLost, Member, MembershipEvent
+
+__all__ = [
+    "Address",
+    "Agent",
+    "AgentClosed",
+    "AgentStatistics",
+    "Config",
+    "ConfigError",
+    "Conflicted",
+    "EventsLost",
+    "Failed",
+    "ForeignCluster",
+    "Health",
+    "JoinFailed",
+    "Joined",
+    "Left",
+    "Member",
+    "MembershipEvent",
+    "MetaTooLarge",
+    "Name",
+    "ProtocolError",
+    "Reaped",
+    "Recovered",
+    "RumorError",
+    "Subscription",
+    "Suspected",
+    "Updated",
+    "open_agent",
+]

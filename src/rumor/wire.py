@@ -25,7 +25,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import cbor2
 
-from rumor.errors import ForeignCluster, MetaTooLarge, ProtocolError
+from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
 from rumor.messages import (
     META_BYTES_MAX,
     NAME_BYTES_MAX,
@@ -76,7 +76,7 @@ class Wire:
 
     def __init__(self, cluster: str) -> None:
         if not 1 <= len(cluster.encode()) <= CLUSTER_BYTES_MAX:
-            raise ValueError(f"the cluster's name must take 1 to {CLUSTER_BYTES_MAX} bytes")
+            raise ConfigError(f"cluster={cluster!r} must take 1 to {CLUSTER_BYTES_MAX} bytes")
         self._cluster = cluster
         self._prefix = cbor2.dumps(cluster)
 
@@ -196,7 +196,8 @@ def _natural(value: Any) -> int:
     return value
 
 
-def _name(value: Any) -> Name:
+def check_name(value: Any) -> Name:
+    """Return a member's name, or raise :class:`~rumor.errors.ProtocolError`."""
     if (
         type(value) is not str
         or not 1 <= len(value) <= NAME_BYTES_MAX
@@ -208,7 +209,7 @@ def _name(value: Any) -> Name:
 
 
 def _accuser(value: Any) -> Name | None:
-    return None if value is None else _name(value)
+    return None if value is None else check_name(value)
 
 
 def _meta(value: Any) -> bytes:
@@ -237,8 +238,11 @@ def _is_ip(host: str) -> bool:
         return False
 
 
-def _address(value: Any) -> Address:
-    """Check for a numeric address: a name would have to be looked up, which takes time."""
+def check_address(value: Any) -> Address:
+    """Return a numeric address, or raise :class:`~rumor.errors.ProtocolError`.
+
+    A host's name would have to be looked up at every datagram, which takes time.
+    """
     host, port = _list(value, 2)
     if type(host) is not str or len(host) > 64 or not _is_ip(host):
         raise ProtocolError("expected an IP address")
@@ -257,14 +261,14 @@ def _each(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
 
 
 def _peer(value: Any) -> Peer:
-    peer: Peer = _make(Peer, (_name, _address, _natural, _health, _meta, _accuser), value)
+    peer: Peer = _make(Peer, (check_name, check_address, _natural, _health, _meta, _accuser), value)
     if (peer.accuser is None) is (peer.health in (Health.SUSPECT, Health.DEAD)):
         raise ProtocolError("expected an accuser for suspects and the dead, and for no others")
     return peer
 
 
 def _version(value: Any) -> Version:
-    version: Version = _make(Version, (_name, _natural, _health), value)
+    version: Version = _make(Version, (check_name, _natural, _health), value)
     return version
 
 
@@ -274,23 +278,23 @@ def _update(value: Any) -> Update:
 
 
 def _wanted(value: Any) -> tuple[Name, ...] | None:
-    return None if value is None else _each(_name)(value)
+    return None if value is None else _each(check_name)(value)
 
 
 _Table = dict[int, tuple[type[Any], tuple[Check, ...]]]
 
 _MESSAGES: Final[_Table] = {
-    0: (Ping, (_natural, _name, _name)),
-    1: (PingRequest, (_natural, _name, _name, _address)),
-    2: (Ack, (_natural, _name)),
-    3: (Nack, (_natural, _name)),
+    0: (Ping, (_natural, check_name, check_name)),
+    1: (PingRequest, (_natural, check_name, check_name, check_address)),
+    2: (Ack, (_natural, check_name)),
+    3: (Nack, (_natural, check_name)),
     4: (Gossip, ()),
 }
 _UPDATES: Final[_Table] = {
-    0: (Alive, (_name, _address, _natural, _meta)),
-    1: (Suspect, (_name, _natural, _name)),
-    2: (Dead, (_name, _natural, _name)),
-    3: (Leave, (_name, _natural)),
+    0: (Alive, (check_name, check_address, _natural, _meta)),
+    1: (Suspect, (check_name, _natural, check_name)),
+    2: (Dead, (check_name, _natural, check_name)),
+    3: (Leave, (check_name, _natural)),
 }
 _REQUESTS: Final[_Table] = {
     0: (Summary, (_fingerprint,)),

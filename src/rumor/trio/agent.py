@@ -1,0 +1,439 @@
+"""The agent: one member of a cluster, running under trio.
+
+The driver is dull on purpose. It takes what came, lets the core decide, and carries out the
+orders; every rule is in :mod:`rumor.core`. It has one rule of its own: it takes every datagram
+that is there before it lets a timer fire, so that a process that slept wakes up to its mail first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from random import Random
+from types import MappingProxyType
+
+import trio
+from attrs import define, field, frozen
+
+from rumor.config import Config
+from rumor.core.swim import Statistics, Swim
+from rumor.effects import Answer, Conflicted, Effect, Exchange, Notification, Send, Settled
+from rumor.errors import AgentClosed, ConfigError, ForeignCluster, JoinFailed, ProtocolError
+from rumor.events import (
+    Answered,
+    Asked,
+    Departed,
+    Described,
+    Event,
+    Introduced,
+    Received,
+    Unanswered,
+)
+from rumor.messages import Address, Health, Name, Peer, Reply
+from rumor.trio.inbox import Inbox
+from rumor.trio.ports import OpenPort, Port, open_sockets
+from rumor.trio.streams import ask, receive_request
+from rumor.trio.subscription import Subscription
+from rumor.trio.view import Member, event_of, events_so_far, member_of
+from rumor.wire import Wire, check_address, check_name, encode, encode_meta
+
+logger = logging.getLogger("rumor")
+
+STREAM_FAULTS = (
+    OSError,
+    ProtocolError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+)
+"""What a peer or the network may do to a stream; never a reason for the agent to stop."""
+
+FAILURES_MAX = 256
+"""Reasons why dialling failed that are remembered for the text of a ``JoinFailed``."""
+
+
+@define
+class Traffic:
+    """Counts of what passed the port."""
+
+    datagrams_sent: int = 0
+    datagrams_unsent: int = 0
+    bytes_sent: int = 0
+    datagrams_received: int = 0
+    datagrams_malformed: int = 0
+    datagrams_foreign: int = 0
+    streams_served: int = 0
+    streams_refused: int = 0
+    streams_failed: int = 0
+
+
+@frozen
+class AgentStatistics:
+    """A look at one agent; counts are since its start."""
+
+    swim: Statistics
+    datagrams_sent: int
+    datagrams_unsent: int
+    """The kernel did not take them: a full buffer, no route."""
+    bytes_sent: int
+    """In datagrams, without the headers of UDP and IP."""
+    datagrams_received: int
+    datagrams_malformed: int
+    """Dropped: not of our protocol."""
+    datagrams_foreign: int
+    """Dropped: of another cluster."""
+    streams_served: int
+    streams_refused: int
+    """Closed at once: too many at a time."""
+    streams_failed: int
+    """Broken off, in either direction: by the peer, by its bytes, by time."""
+
+
+@define
+class Waiting:
+    """A caller who waits for what it asked to be settled."""
+
+    settled: trio.Event = field(factory=trio.Event)
+    count: int = 0
+
+
+class Agent:
+    """A running member; made by :func:`open_agent`."""
+
+    def __init__(
+        self,
+        swim: Swim,
+        port: Port,
+        wire: Wire,
+        config: Config,
+        nursery: trio.Nursery,
+    ) -> None:
+        (self._me,) = swim.members.values()
+        self._swim = swim
+        self._port = port
+        self._wire = wire
+        self._config = config
+        self._nursery = nursery
+        self._inbox = Inbox()
+        self._dialling = trio.CapacityLimiter(config.exchanges_max)
+        self._serving = 0
+        self._numbers = count(1)
+        self._waiting: dict[int, Waiting] = {}
+        self._replies: dict[int, Reply] = {}
+        self._failures: dict[Address, str] = {}
+        self._subscriptions: dict[int, Subscription] = {}
+        self._traffic = Traffic()
+        self._closed = False
+
+    @property
+    def name(self) -> Name:
+        """This member's name."""
+        return self._me.name
+
+    @property
+    def address(self) -> Address:
+        """Where the others find this member."""
+        return self._me.address
+
+    @property
+    def members(self) -> Mapping[Name, Member]:
+        """All members that are known now, ourselves, the failed and the departed included."""
+        peers = self._swim.members
+        return MappingProxyType({name: member_of(peer) for name, peer in peers.items()})
+
+    async def join(self, seeds: Sequence[Address]) -> int:
+        """Ask these addresses for their members; return how many answered.
+
+        Raises :class:`~rumor.errors.JoinFailed` if none did, and
+        :class:`~rumor.errors.AgentClosed` after :meth:`leave`.
+        """
+        self._check_open()
+        others = tuple(seed for seed in seeds if seed != self.address)
+        if not others:
+            await trio.lowlevel.checkpoint()
+            return 0
+        number = next(self._numbers)
+        answered = await self._settle(number, Introduced(number, others))
+        if answered == 0:
+            reasons = "; ".join(
+                f"{host}:{port}: {self._failures.get((host, port), 'no answer')}"
+                for host, port in others
+            )
+            raise JoinFailed(
+                f"no seed answered ({reasons}). {self.name} runs on by itself and tries them "
+                "again; check the addresses and the cluster's name",
+            )
+        return answered
+
+    async def leave(self) -> None:
+        """Say farewell, and wait until some members have heard it, or for ``leave_timeout``.
+
+        The others see this member as left, not as failed. The agent answers until its context
+        ends, but takes part no more.
+        """
+        self._check_open(left_is_fine=True)
+        number = next(self._numbers)
+        await self._settle(number, Departed(number))
+
+    async def set_meta(self, meta: Mapping[str, str]) -> None:
+        """Replace this member's metadata, and tell the others.
+
+        Raises :class:`~rumor.errors.MetaTooLarge` beyond 512 encoded bytes.
+        """
+        self._check_open()
+        self._command(Described(encode_meta(meta)))
+        await trio.lowlevel.checkpoint()
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[Subscription]:
+        """Follow the membership: first the members as they stand, then every change."""
+        self._check_open(left_is_fine=True)
+        first = [e for peer in self._swim.members.values() for e in events_so_far(peer)]
+        subscription = Subscription(first, self._config.subscriber_events_max)
+        number = next(self._numbers)
+        self._subscriptions[number] = subscription
+        try:
+            yield subscription
+        finally:
+            del self._subscriptions[number]
+
+    def statistics(self) -> AgentStatistics:
+        """Counts of members, of work done and of traffic."""
+        traffic = self._traffic
+        return AgentStatistics(
+            swim=self._swim.statistics(),
+            **{name: getattr(traffic, name) for name in Traffic.__slots__ if name[0] != "_"},
+        )
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Take, step, perform, for ever."""
+        self._nursery.start_soon(self._listen_for_datagrams)
+        self._nursery.start_soon(trio.serve_listeners, self._serve, [self._port.listener])
+        while True:
+            with trio.move_on_at(self._swim.deadline):
+                await self._inbox.wait()
+            self._pump()
+
+    def close(self) -> None:
+        """End all subscriptions; nothing works any more."""
+        self._closed = True
+        for subscription in self._subscriptions.values():
+            subscription.close()
+
+    def _pump(self, *commands: Event) -> None:
+        """Let the core take everything that is there, and carry out its orders."""
+        events = [*self._inbox.take(), *self._drain(), *commands]
+        for effect in self._swim.step(events, now=trio.current_time()):
+            self._perform(effect)
+
+    def _command(self, event: Event) -> None:
+        self._pump(event)
+        self._inbox.ring()  # the loop's deadline may be another now
+
+    async def _settle(self, number: int, event: Event) -> int:
+        waiting = self._waiting[number] = Waiting()
+        try:
+            self._command(event)
+            await waiting.settled.wait()
+        finally:
+            del self._waiting[number]
+        return waiting.count
+
+    def _drain(self) -> list[Event]:
+        events: list[Event] = []
+        traffic = self._traffic
+        for _ in range(self._config.inbox_max):
+            try:
+                data, source = self._port.receive_nowait()
+            except trio.WouldBlock:
+                break
+            traffic.datagrams_received += 1
+            try:
+                message, updates = self._wire.unpack(data)
+            except ForeignCluster:
+                traffic.datagrams_foreign += 1
+            except ProtocolError as error:
+                traffic.datagrams_malformed += 1
+                logger.debug("%s: datagram from %s:%d dropped: %s", self.name, *source, error)
+            else:
+                events.append(Received(source, message, updates))
+        return events
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send(to, message, gossip):
+                data = self._wire.pack(message, gossip)
+                if self._port.send_nowait(data, to):
+                    self._traffic.datagrams_sent += 1
+                    self._traffic.bytes_sent += len(data)
+                else:
+                    self._traffic.datagrams_unsent += 1
+            case Exchange():
+                self._nursery.start_soon(self._exchange, effect)
+            case Answer(call, reply):
+                self._replies[call] = reply
+            case Settled(tag, answered):
+                if (waiting := self._waiting.get(tag)) is not None:
+                    waiting.count = answered
+                    waiting.settled.set()
+            case _:
+                self._publish(effect)
+
+    def _publish(self, notification: Notification) -> None:
+        peer = notification.member
+        level = logging.WARNING if isinstance(notification, Conflicted) else logging.INFO
+        what = type(notification).__name__.lower()
+        logger.log(level, "%s: %s %s (%s:%d)", self.name, peer.name, what, *peer.address)
+        if self._subscriptions:
+            event = event_of(notification)
+            for subscription in self._subscriptions.values():
+                subscription.put_nowait(event)
+
+    # --- the network ---------------------------------------------------------------------------
+
+    async def _listen_for_datagrams(self) -> None:
+        while True:
+            await self._port.wait_readable()
+            self._inbox.ring()
+            await trio.lowlevel.checkpoint()  # let the loop take them
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        """Carry out one exchange; a fault is an answer too."""
+        event: Event = Unanswered(exchange.ticket)
+        bytes_max = self._config.stream_bytes_max
+        try:
+            async with self._dialling:
+                with trio.fail_after(self._config.stream_timeout):
+                    stream = await self._port.dial(exchange.to)
+                    async with stream:
+                        reply = await ask(stream, self._wire, exchange.request, bytes_max=bytes_max)
+                        event = Answered(exchange.ticket, reply)
+        except STREAM_FAULTS as error:
+            self._note_failure(exchange.to, error)
+        finally:
+            self._inbox.put(event)
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        """Answer one request on a stream that somebody opened."""
+        if self._serving >= self._config.exchanges_max:
+            self._traffic.streams_refused += 1
+            await trio.aclose_forcefully(stream)
+            return
+        self._serving += 1
+        bytes_max = self._config.stream_bytes_max
+        try:
+            with trio.fail_after(self._config.stream_timeout):
+                async with stream:
+                    request = await receive_request(stream, self._wire, bytes_max=bytes_max)
+                    call = next(self._numbers)
+                    self._command(Asked(call, request))
+                    await stream.send_all(self._wire.pack_frame(self._replies.pop(call)))
+                    self._traffic.streams_served += 1
+        except STREAM_FAULTS as error:
+            self._traffic.streams_failed += 1
+            logger.debug("%s: a stream failed: %r", self.name, error)
+        finally:
+            self._serving -= 1
+
+    def _note_failure(self, to: Address, error: Exception) -> None:
+        self._traffic.streams_failed += 1
+        self._failures.pop(to, None)
+        self._failures[to] = str(error) or type(error).__name__
+        while len(self._failures) > FAILURES_MAX:
+            del self._failures[next(iter(self._failures))]
+        logger.debug("%s: exchange with %s:%d failed: %r", self.name, *to, error)
+
+    def _check_open(self, *, left_is_fine: bool = False) -> None:
+        if self._closed:
+            raise AgentClosed(f"{self.name} is closed; nothing was done, open a new agent")
+        if not left_is_fine and self._swim.members[self.name].health is Health.LEFT:
+            raise AgentClosed(f"{self.name} has left; nothing was done, open a new agent")
+
+
+@asynccontextmanager
+async def open_agent(
+    name: Name,
+    *,
+    bind: Address = ("127.0.0.1", 0),
+    advertise: Address | None = None,
+    meta: Mapping[str, str] = MappingProxyType({}),
+    seeds: Sequence[Address] = (),
+    config: Config | None = None,
+    cluster: str = "default",
+    listener: trio.abc.Listener[trio.abc.Stream] | None = None,
+    open_port: OpenPort = open_sockets,
+    random: Random | None = None,
+) -> AsyncIterator[Agent]:
+    """Run one member of a cluster for as long as the context lasts.
+
+    Args:
+        name: unique in the cluster, 1 to 128 bytes.
+        bind: numeric host and port for UDP and TCP; port 0 means any that is free for both.
+        advertise: where the others are to find us, if not at `bind`; needed behind NAT, and if
+            `bind` is a wildcard such as ``0.0.0.0``.
+        meta: what this member says of itself, at most 512 bytes when encoded.
+        seeds: addresses of some members. They are asked before the context begins. If none
+            answers the agent starts all the same, logs a warning and goes on trying; use
+            :meth:`Agent.join` to insist.
+        config: times and limits; the LAN preset by default.
+        cluster: a name of at most 64 bytes; agents of different clusters do not hear each other.
+        listener: gives TCP streams, if somebody else listens at the port of `bind`; each must
+            still begin with the four bytes ``RUM1``. The agent closes it.
+        open_port: the network; sockets by default, see :mod:`rumor.trio.memory` for another.
+        random: the source of chance; seeded by the system by default.
+
+    Raises :class:`~rumor.errors.ConfigError` for arguments that make no sense, ``OSError`` if the
+    address is taken. Leaving the context without :meth:`Agent.leave` looks like a crash to the
+    others, which is what it is for.
+    """
+    wire = Wire(cluster)
+    config = Config.lan() if config is None else config
+    _check(name, bind, advertise)
+    encoded = encode_meta(meta)
+    port = await open_port(bind, listener=listener)
+    failure: Exception | None = None
+    try:
+        me = Peer(name, advertise or port.address, meta=encoded)
+        chance = Random() if random is None else random
+        swim = Swim(me, config, now=trio.current_time(), random=chance, encode=encode)
+        async with trio.open_nursery() as nursery:
+            agent = Agent(swim, port, wire, config, nursery)
+            nursery.start_soon(agent.run)
+            try:
+                await _join_if_possible(agent, seeds)
+                yield agent
+            except Exception as error:  # noqa: BLE001  # raised again below, not in a group
+                failure = error
+            finally:
+                agent.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        port.close()
+        await trio.aclose_forcefully(port.listener)
+    if failure is not None:
+        raise failure
+
+
+async def _join_if_possible(agent: Agent, seeds: Sequence[Address]) -> None:
+    try:
+        await agent.join(seeds)
+    except JoinFailed as error:
+        logger.warning("%s: %s", agent.name, error)
+
+
+def _check(name: Name, bind: Address, advertise: Address | None) -> None:
+    try:
+        check_name(name)
+        if advertise is not None:
+            check_address(list(advertise))
+    except ProtocolError as error:
+        raise ConfigError(f"name={name!r}, advertise={advertise}: {error}") from error
+    if advertise is None and bind[0] in ("0.0.0.0", "::", ""):  # noqa: S104  # refused, not bound
+        raise ConfigError(
+            f"bind={bind} is a wildcard that nobody can connect to; say in `advertise` where "
+            "the others are to find this member",
+        )
