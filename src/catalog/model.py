@@ -144,6 +144,10 @@ class TcpCheck:
 Check: TypeAlias = TtlCheck | HttpCheck | TcpCheck
 
 
+def _checks(value: Iterable[Check]) -> tuple[Check, ...]:
+    return tuple(value)
+
+
 @frozen
 class Service:
     """One running copy of a service, as its owner registers it on a node."""
@@ -158,7 +162,7 @@ class Service:
     meta: Mapping[str, str] = field(
         factory=dict, converter=sealed, validator=check_meta, hash=False
     )
-    checks: tuple[Check, ...] = field(default=(), converter=tuple)
+    checks: tuple[Check, ...] = field(default=(), converter=_checks)
 
     @checks.validator
     def _check_checks(self, _attribute: Attribute[Any], value: tuple[Check, ...]) -> None:
