@@ -8,6 +8,7 @@ QuorumError
 │   ├── Superseded           written, then replaced by another leader's entry: it never happens
 │   └── Indeterminate        may have happened, may still happen
 ├── CommandFailed            applied, and the machine answered with an error (on every replica)
+├── MachineFailed            the state machine raised: the node stops
 ├── Stopped                  this server has shut down; the request's fate is `Indeterminate`'s
 ├── ConfigError              nothing started; correct the setting named
 ├── ProtocolError            a peer sent what cannot be understood; the connection is closed
@@ -59,6 +60,10 @@ class Indeterminate(ProposalError):
 
 class CommandFailed(QuorumError):
     """The machine answered the command with an error; it did so on every replica alike."""
+
+
+class MachineFailed(QuorumError):
+    """The state machine broke its promise. This server stops: mend the machine, then restart."""
 
 
 class Stopped(QuorumError):

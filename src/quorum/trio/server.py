@@ -1,6 +1,7 @@
-"""Open a server, propose, read: what an application calls.
+"""Open a server, propose, read, watch: what an application calls.
 
-(Being written: the signatures below are settled, the bodies follow within the hour.)
+async with open_server("n1", machine, storage=storage, links=links) as server:
+    await server.propose(b"...")
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+import trio
+
 from quorum.config import Config
+from quorum.core.raft import Raft, Statistics
 from quorum.effects import Announce, Role
-from quorum.machine import StateMachine
+from quorum.errors import CommandFailed
+from quorum.machine import Failed, StateMachine
 from quorum.messages import Index, Members, NodeId, Term
 from quorum.storage import Storage
 from quorum.trio.link import Link
+from quorum.trio.loop import Loop
+from quorum.trio.waiting import stopped
 
 
 class Server:
@@ -26,32 +33,12 @@ class Server:
     A request that is cancelled leaves nothing behind, but may still take effect.
     """
 
-    id: NodeId
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._pending = loop.pending
+        self._inbox = loop.inbox
 
-    @property
-    def is_leader(self) -> bool:
-        """Whether this server leads, as far as it knows; only `read_barrier` makes sure."""
-        raise NotImplementedError
-
-    @property
-    def role(self) -> Role:
-        """Follower, candidate or leader."""
-        raise NotImplementedError
-
-    @property
-    def leader(self) -> NodeId | None:
-        """Who leads, as far as this server knows."""
-        raise NotImplementedError
-
-    @property
-    def term(self) -> Term:
-        """The newest term that this server knows of."""
-        raise NotImplementedError
-
-    @property
-    def applied_index(self) -> Index:
-        """Index of the last entry that the state machine here has applied."""
-        raise NotImplementedError
+    # Ask.
 
     async def propose(self, command: bytes) -> Any:
         """Replicate a command, and return what the machine here answered when it was applied.
@@ -59,48 +46,117 @@ class Server:
         Raise `NotLeader`, `Overloaded`, `Superseded`, `Indeterminate`, `CommandFailed` or
         `Stopped`; `ValueError` for a command above `Config.command_bytes_max`.
         """
-        raise NotImplementedError
+        waiter = self._pending.propose(command)
+        self._inbox.wake()
+        result = await waiter.wait()
+        if isinstance(result, Failed):
+            raise CommandFailed(result.reason)
+        return result
 
     async def propose_many(self, commands: Sequence[bytes]) -> list[Any]:
         """Replicate commands next to each other, in one round, and return all the results.
 
-        Unlike `propose` this leaves a `Failed` in the list instead of raising it.
+        All of them are taken up or none. Unlike `propose` this leaves a `Failed` in the list
+        instead of raising it. `Indeterminate` says so if only the first of them happened.
         """
-        raise NotImplementedError
+        if not commands:
+            await trio.lowlevel.checkpoint()
+            return []
+        waiter = self._pending.propose_many(commands)
+        self._inbox.wake()
+        results: list[Any] = await waiter.wait()
+        return results
 
     async def read_barrier(self) -> Index:
         """Wait until the machine here has applied all that was committed when this was called.
 
-        What is read from the machine then is linearizable. Any server can be asked.
+        What is read from the machine then is linearizable. Any server can be asked. Nothing is
+        written, so every error is safe to retry.
         """
-        raise NotImplementedError
+        waiter = self._pending.read()
+        self._inbox.wake()
+        index: Index = await waiter.wait()
+        return index
+
+    async def change_members(self, members: Members, *, expected: Index | None = None) -> Index:
+        """Change who the cluster consists of; return the index of the new configuration.
+
+        Only the leader can. `expected` is the index of the configuration that the caller has in
+        mind (`statistics().members_index`): with another one in force the change is refused.
+        """
+        waiter = self._pending.change(members, expected)
+        self._inbox.wake()
+        index: Index = await waiter.wait()
+        return index
+
+    async def transfer_leadership(self, to: NodeId) -> None:
+        """Hand leadership to a voter, once it has all of our log (thesis 3.10)."""
+        waiter = self._pending.transfer(to)
+        self._inbox.wake()
+        await waiter.wait()
+
+    # Watch.
+
+    @property
+    def id(self) -> NodeId:
+        """This server's name."""
+        return self._loop.id
+
+    @property
+    def role(self) -> Role:
+        """Follower, candidate or leader."""
+        return self._loop.announced.role
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this server leads, as far as it knows; only `read_barrier` makes sure."""
+        return self._loop.announced.role is Role.LEADER
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who leads, as far as this server knows."""
+        return self._loop.announced.leader
+
+    @property
+    def term(self) -> Term:
+        """The newest term that this server has announced."""
+        return self._loop.announced.term
+
+    @property
+    def applied_index(self) -> Index:
+        """Index of the last entry that the state machine here has applied."""
+        return self._loop.applier.index
+
+    def statistics(self) -> Statistics:
+        """The core's state at a glance, for people and for tests."""
+        return self._loop.core.statistics()
 
     async def wait_applied(self, index: Index) -> None:
         """Wait until the machine here has applied the entry at `index` (read your writes)."""
-        raise NotImplementedError
+        self._pending.raise_if_closed()
+        if self.applied_index >= index:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._loop.applier.watch(index).wait()
 
     async def wait_leader(self) -> NodeId:
         """Wait until a leader is known, and return its name."""
-        raise NotImplementedError
+        seen = await self.wait_role_change()
+        while seen.leader is None:
+            seen = await self.wait_role_change(seen)
+        return seen.leader
 
     async def wait_role_change(self, after: Announce | None = None) -> Announce:
         """Return the newest announcement (role, term, leader) as soon as it is not `after`.
 
         Announcements in quick succession may be seen as one; the last is never missed.
         """
-        raise NotImplementedError
-
-    async def change_members(self, members: Members, *, expected: Index | None = None) -> Index:
-        """Change who the cluster consists of; return the index of the new configuration.
-
-        Only the leader can. `expected` is the index of the configuration that the caller has in
-        mind: with another one in force the change is refused.
-        """
-        raise NotImplementedError
-
-    async def transfer_leadership(self, to: NodeId) -> None:
-        """Hand leadership to a voter that is up to date (thesis 3.10)."""
-        raise NotImplementedError
+        await trio.lowlevel.checkpoint()
+        self._pending.raise_if_closed()
+        while self._loop.announced is after:
+            await self._loop.announcement.wait()
+            self._pending.raise_if_closed()
+        return self._loop.announced
 
 
 @asynccontextmanager
@@ -113,6 +169,31 @@ async def open_server(
     config: Config = Config(),  # noqa: B008 - a frozen value
     random: Random | None = None,
 ) -> AsyncIterator[Server]:
-    """Run a server for as long as the `async with` block; leaving it stops the server."""
-    raise NotImplementedError
-    yield Server()
+    """Run a server for as long as the `async with` block; leaving it stops the server.
+
+    `machine` is fresh: snapshot and log bring it up to date. The storage is closed at the end.
+    When the storage, the machine or the link fails, the block is cancelled and the error raised.
+    `random` spreads the election timeouts and must differ between servers; by default it does.
+    """
+    try:
+        recovered = await storage.load()
+        core = Raft(id, recovered, config, now=trio.current_time(), random=random or Random())
+        loop = Loop(core, machine, storage=storage, links=links, config=config)
+        problem: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                with trio.CancelScope() as block:
+                    await loop.start(nursery, stop=block.cancel)
+                    yield Server(loop)
+            except Exception as error:  # noqa: BLE001 - raised below, without the nursery's group
+                problem = error
+            finally:
+                loop.close(stopped)
+                nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await storage.close()
+    if loop.failure is not None:
+        raise loop.failure from problem
+    if problem is not None:
+        raise problem
