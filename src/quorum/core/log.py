@@ -148,8 +148,10 @@ class Log:
         Terms never fall along a log, so an entry of a higher term, and all after it, cannot be
         what the other log has at that place: a whole term is skipped in one round trip (§5.3).
         """
+        if index < self.first:
+            return index  # before what this log still has: it cannot tell
         stop = min(index, self.last_index) + 1 - self.first
-        return self.first - 1 + bisect_right(self._terms, term, 0, max(stop, 0))
+        return self.first - 1 + bisect_right(self._terms, term, 0, stop)
 
     def compact(self, mark: SnapshotMark, keep: int) -> None:
         """Put a snapshot of our own in force; drop what it covers but the last `keep` entries."""
