@@ -1,1 +1,115 @@
-"""Placeholder."""
+"""Raft, as the paper has it: a replicated log under your own state machine, on trio.
+
+Three servers in one process count together; what they agree on survives any one of them:
+
+    import trio
+    from quorum import CommandMachine, Members, MemoryNetwork, MemoryStorage, open_server
+
+    class Counter(CommandMachine):
+        total = 0
+
+        def command(self, entry):
+            self.total += int(entry.payload)
+            return self.total
+
+        def snapshot(self):
+            return b"%d" % self.total
+
+        def restore(self, snapshot):
+            self.total = int(snapshot)
+
+    async def serve(name, network, counter, *, task_status):
+        storage = MemoryStorage(members=Members(voters=("ann", "bob", "cem")))
+        links = network.link(name)
+        async with open_server(name, counter, storage=storage, links=links) as server:
+            task_status.started(server)
+            await trio.sleep_forever()
+
+    async def main():
+        network = MemoryNetwork()
+        async with trio.open_nursery() as nursery:
+            servers = {}
+            for name in ("ann", "bob", "cem"):
+                servers[name] = await nursery.start(serve, name, network, Counter())
+            leader = servers[await servers["ann"].wait_leader()]
+            print("together:", await leader.propose(b"40"), await leader.propose(b"2"))
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+For servers on several machines use `JournalStorage` and `TcpLinks` in their place. The core
+(`quorum.core.raft.Raft`) is a pure function of events and time; `quorum.trio` drives it.
+"""
+
+from quorum.config import Config
+from quorum.core.raft import Raft, Statistics
+from quorum.effects import Announce, Role
+from quorum.errors import (
+    ChangeRefused,
+    CommandFailed,
+    ConfigError,
+    CorruptJournal,
+    Indeterminate,
+    MachineFailed,
+    NotLeader,
+    Overloaded,
+    ProposalError,
+    ProtocolError,
+    QuorumError,
+    Stopped,
+    StorageError,
+    Superseded,
+    WrongCluster,
+    WrongDirectory,
+)
+from quorum.machine import CommandMachine, Failed, StateMachine
+from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
+from quorum.storage import Storage
+from quorum.storage.memory import MemoryStorage
+from quorum.trio.link import Link, Receiver
+from quorum.trio.links import TcpLinks
+from quorum.trio.memory import MemoryNetwork
+from quorum.trio.server import Server, open_server
+
+__all__ = [
+    "Announce",
+    "ChangeRefused",
+    "CommandFailed",
+    "CommandMachine",
+    "Config",
+    "ConfigError",
+    "CorruptJournal",
+    "Entries",
+    "Entry",
+    "Failed",
+    "Indeterminate",
+    "Index",
+    "Kind",
+    "Link",
+    "MachineFailed",
+    "Members",
+    "MemoryNetwork",
+    "MemoryStorage",
+    "NodeId",
+    "NotLeader",
+    "Overloaded",
+    "ProposalError",
+    "ProtocolError",
+    "QuorumError",
+    "Raft",
+    "Receiver",
+    "Role",
+    "Server",
+    "SnapshotMark",
+    "StateMachine",
+    "Statistics",
+    "Stopped",
+    "Storage",
+    "StorageError",
+    "Superseded",
+    "TcpLinks",
+    "Term",
+    "WrongCluster",
+    "WrongDirectory",
+    "open_server",
+]
