@@ -1,0 +1,54 @@
+"""Sweep seeds: `python -m quorum.simulation --seeds 100`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from time import perf_counter
+
+from quorum.simulation.report import Report
+from quorum.simulation.run import STEPS, run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the seeds asked for; return 1 if any promise was broken."""
+    parser = argparse.ArgumentParser(
+        prog="python -m quorum.simulation",
+        description="Run simulated Raft clusters under crashes, partitions, lost messages and slow "
+        "or failing disks, and check every promise after every step. A seed decides a whole run.",
+    )
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds (default 100)")
+    parser.add_argument("--first", type=int, default=1, help="the first seed (default 1)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help=f"steps of faults in each (default {STEPS})"
+    )
+    parser.add_argument("--nodes", type=int, default=3, help="voters at the start (default 3)")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--trace", action="store_true", help="print what happened, to read")
+    options = parser.parse_args(arguments)
+    if min(options.seeds, options.steps, options.nodes) < 1:
+        parser.error("--seeds, --steps and --nodes must be at least 1")
+    total = Report()
+    begin = perf_counter()
+    for seed in range(options.first, options.first + options.seeds):
+        report = run(seed, steps=options.steps, nodes=options.nodes, trace=options.trace)
+        _write(report.timeline)
+        report.timeline.clear()
+        total.add(report)
+    seconds = perf_counter() - begin
+    if options.json:
+        _write([json.dumps(total.as_dict(seconds=seconds))])
+    else:
+        _write([total.as_text(seconds=seconds)])
+    return 1 if total.violations else 0
+
+
+def _write(lines: object) -> None:
+    assert hasattr(lines, "__iter__")
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

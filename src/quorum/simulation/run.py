@@ -1,0 +1,240 @@
+"""One seed from start to verdict: break things, then heal a majority and demand progress.
+
+The first phase looks for broken promises (safety). The second leaves a minority as broken as it is
+and repairs the rest: within a bound there must be a leader, a new write must be acknowledged, all
+who are whole must have the same log, and every call must have been answered (liveness). At the end
+the clients' history is put to the linearizability checker, and the log is replayed on a fresh
+machine, entry by entry: it must give the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from attrs import define, field
+
+from quorum.config import Config
+from quorum.machine import StateMachine
+from quorum.messages import Members
+from quorum.simulation.clients import Call, Outcome
+from quorum.simulation.faults import Faults, Pace, draw_config
+from quorum.simulation.invariants import Violation
+from quorum.simulation.linearizability import TooHard, unexplained
+from quorum.simulation.machines import ListsWorkload, Workload
+from quorum.simulation.nemesis import Nemesis
+from quorum.simulation.node import Node
+from quorum.simulation.report import Finding, Report
+from quorum.simulation.trace import Trace
+from quorum.simulation.world import World
+
+STEPS = 2_000
+"""Steps of the first phase, unless told otherwise."""
+
+CLIENTS_MAX = 4
+"""Clients at a time; each seed draws how many."""
+
+PATIENCE = 100
+"""Election timeouts that a repaired majority may take to be back in order."""
+
+
+def run(
+    seed: int,
+    *,
+    steps: int = STEPS,
+    nodes: int = 3,
+    machine: Callable[[], StateMachine] | None = None,
+    command: Callable[[Random], bytes] | None = None,
+    faults: Faults | None = None,
+    config: Config | None = None,
+    trace: bool = False,
+) -> Report:
+    """Run one seed; equal arguments give equal runs, to the last bit.
+
+    To try a machine of your own, give `machine`, which makes an empty one, and `command`, which
+    draws a command; `report.violations` is then empty if every replica gave the same results and
+    reached the same state through crashes, snapshots, partitions and elections, and nobody was told
+    of anything that was not so. `faults` and `config` are drawn from the seed unless given.
+    """
+    if (machine is None) != (command is None):
+        raise TypeError("a machine of your own needs commands of your own: give both or neither")
+    workload = ListsWorkload() if machine is None or command is None else Workload(machine, command)
+    random = Random(seed)
+    config = draw_config(random) if config is None else config
+    faults = Faults.draw(random) if faults is None else faults
+    names = [f"n{number}" for number in range(1, nodes + 3)]
+    world = World(
+        random,
+        members=Members(voters=tuple(names[:nodes])),
+        spares=names[nodes:] if "members" in faults.timed else (),
+        config=config,
+        faults=faults,
+        pace=Pace.draw(random, config.election_timeout),
+        workload=workload,
+        trace=Trace(keep=trace),
+    )
+    return _Run(seed, steps, nodes, world, Nemesis(world)).report()
+
+
+@define
+class _Run:
+    seed: int
+    steps: int
+    size: int
+    world: World
+    nemesis: Nemesis
+    calls: list[list[Call]] = field(factory=list)
+    """The newest calls of each client."""
+    stopped: bool = False
+
+    def report(self) -> Report:
+        world = self.world
+        report = Report(seeds=1)
+        try:
+            self._chaos()
+            self._settle()
+            self._judge()
+        except Violation as violation:
+            report.violations.append(self._finding(violation.promise, violation.detail))
+        except Exception as error:  # noqa: BLE001 - whatever a core or machine raises is a finding
+            report.violations.append(self._finding("No exception", _where(error)))
+        report.steps, report.events = world.steps, world.events
+        report.commits = world.observer.commit
+        report.operations = world.clients.counts
+        report.faults, report.happenings = world.counts, world.observer.counts
+        report.simulated = world.now
+        report.digests[self.seed] = world.trace.digest
+        report.timeline = world.trace.lines
+        return report
+
+    def _finding(self, promise: str, detail: str) -> Finding:
+        replay = (
+            f"python -m quorum.simulation --first {self.seed} --seeds 1 --steps {self.steps} "
+            f"--nodes {self.size} --trace"
+        )
+        world = self.world
+        world.trace.note(world.now, "", f"VIOLATION of {promise}: {detail}")
+        return Finding(self.seed, world.steps, world.now, promise, detail, replay)
+
+    # Phase 1
+
+    def _chaos(self) -> None:
+        world = self.world
+        for client in range(world.random.randint(1, CLIENTS_MAX)):
+            self.calls.append([])
+            world.after(world.spread(world.pace.think), self._client, client)
+        self.nemesis.begin()
+        while world.steps < self.steps:
+            world.advance()
+
+    def _client(self, client: int) -> None:
+        """One client's turn: call, or wait on, or lose patience."""
+        if self.stopped:
+            return
+        world = self.world
+        calls = self.calls[client]
+        patience = world.config.election_timeout * 3
+        if not any(call.outcome is Outcome.OPEN for call in calls):
+            self.calls[client] = self._call()
+        elif world.now - calls[0].invoked > patience:
+            world.clients.abandoned(calls)
+        world.after(world.spread(world.pace.think), self._client, client)
+
+    def _call(self) -> list[Call]:
+        world = self.world
+        usual = world.leader is not None and world.random.random() < 0.7
+        name = world.leader if usual and world.leader else world.random.choice(list(world.nodes))
+        node = world.nodes[name]
+        if not node.up:
+            return []
+        event, calls = world.clients.ask(name, world.now, world.observer.commit)
+        world.post(node, event)
+        return calls
+
+    # Phase 2
+
+    def _settle(self) -> None:
+        world = self.world
+        protected = world.config.pre_vote and world.config.check_quorum
+        whole = self.nemesis.freeze()
+        if not protected and "members" in world.faults.timed:
+            return  # without both, a removed server may disturb the others for ever (thesis 4.2.3)
+        begin = world.now
+        limit = begin + PATIENCE * world.config.election_timeout
+        self._wait(limit, lambda: self._acknowledged_since(begin), "a new write is acknowledged")
+        self.stopped = True
+        self._wait(limit, lambda: self._converged(whole), "all who are whole agree")
+        self._wait(limit, lambda: self._answered(whole), "every call is answered")
+
+    def _wait(self, limit: float, done: Callable[[], bool], what: str) -> None:
+        world = self.world
+        while not done():
+            for _ in range(20):
+                world.advance()
+            if world.now > limit:
+                roles = ", ".join(
+                    f"{name} {view.role.value} t{view.term} c{view.commit}"
+                    for name, view in world.observer.views.items()
+                )
+                raise Violation("Liveness", f"not within {PATIENCE} timeouts: {what} ({roles})")
+
+    def _acknowledged_since(self, begin: float) -> bool:
+        calls = self.world.clients.calls
+        return any(
+            call.outcome is Outcome.OK and call.unique is not None and call.invoked > begin
+            for call in calls[-500:]
+        )
+
+    def _converged(self, whole: list[Node]) -> bool:
+        world = self.world
+        leader = max(
+            (view for name, view in world.observer.views.items() if not world.nodes[name].frozen),
+            key=lambda view: view.commit,
+        )
+        everyone = leader.members[1].everyone
+        return not leader.members[1].joint and all(
+            node.applied == world.observer.commit == world.observer.views[node.id].log.last
+            for node in whole
+            if node.id in everyone
+        )
+
+    def _answered(self, whole: list[Node]) -> bool:
+        names = {node.id for node in whole}
+        return not any(
+            call.outcome is Outcome.OPEN and call.node in names for call in self.world.clients.calls
+        )
+
+    # Verdict
+
+    def _judge(self) -> None:
+        """What only the whole run can tell."""
+        world = self.world
+        if isinstance(world.workload, ListsWorkload):
+            try:
+                key = unexplained(world.clients.history())
+            except TooHard:
+                world.counts["history too concurrent to decide"] += 1
+            else:
+                if key is not None:
+                    raise Violation("Linearizability", f"no order explains what clients saw: {key}")
+        machine = world.workload.machine()
+        results = world.observer.results()
+        snapshots = {0: machine.snapshot()}
+        for index in sorted(world.applied):
+            (result,) = machine.apply(world.applied[index])
+            if index in results and results[index] != result:
+                raise Violation("State Machine Safety", f"replay differs at {index}")
+            snapshots = {index: machine.snapshot()}
+        last = max(snapshots)
+        for node in world.nodes.values():
+            if node.up and node.applied >= last and node.machine.snapshot() != snapshots[last]:
+                raise Violation("State Machine Safety", f"{node.id} differs from a replay")
+
+
+def _where(error: Exception) -> str:
+    """An exception and the line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} in {place}: {error}"
