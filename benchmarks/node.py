@@ -1,0 +1,255 @@
+"""One server of a cluster under load, driven by JSON lines on its standard input.
+
+    python benchmarks/node.py --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --dir D
+
+Commands: {"cmd": "role"}, {"cmd": "load", "c": 16, "size": 128, "warm": 1, "secs": 3} (proposals in
+a closed loop of c callers), {"cmd": "lread", ...} (read barriers likewise), {"cmd": "probe"} (says
+when proposals succeed again) and {"cmd": "quit"}; one JSON line answers. With `--memory` nothing is
+written to disk. Without `--id` it runs a short load on three servers of its own, as a smoke test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from quorum import (
+    Entries,
+    Members,
+    MemoryStorage,
+    QuorumError,
+    Server,
+    Storage,
+    TcpLinks,
+    open_server,
+)
+from quorum.storage.journal import JournalStorage
+
+
+class Null:
+    """The least state machine: it counts."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+
+    def apply(self, entries: Entries) -> Sequence[None]:
+        """See `StateMachine.apply`."""
+        self.applied += len(entries)
+        return (None,) * len(entries)
+
+    def snapshot(self) -> bytes:
+        """See `StateMachine.snapshot`."""
+        return b"%d" % self.applied
+
+    def restore(self, snapshot: bytes) -> None:
+        """See `StateMachine.restore`."""
+        self.applied = int(snapshot)
+
+
+def say(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+class Load:
+    """A closed loop: so many callers, each with one request under way."""
+
+    def __init__(self, request: Callable[[], Awaitable[object]]) -> None:
+        self.request = request
+        self.latencies: list[float] = []
+        self.errors = 0
+        self.recording = False
+
+    async def run(self, *, c: int, warm: float, secs: float) -> None:
+        """Warm up, measure, report."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(c):
+                nursery.start_soon(self.caller)
+            await trio.sleep(warm)
+            say(ev="begin")
+            self.recording, begun = True, time.perf_counter()
+            await trio.sleep(secs)
+            self.recording, elapsed = False, time.perf_counter() - begun
+            say(ev="end")
+            nursery.cancel_scope.cancel()
+        self.report(elapsed)
+
+    async def caller(self) -> None:
+        """One request after the other."""
+        request, latencies, clock = self.request, self.latencies, time.perf_counter
+        while True:
+            begun = clock()
+            try:
+                await request()
+            except QuorumError:
+                self.errors += 1
+                await trio.sleep(0.001)
+                continue
+            if self.recording:
+                latencies.append(clock() - begun)
+
+    def report(self, elapsed: float) -> None:
+        """Say what was measured."""
+        ordered = sorted(self.latencies) or [0.0]
+
+        def quantile(q: float) -> float:
+            return round(ordered[int(q * (len(ordered) - 1))] * 1e3, 4)
+
+        operations = len(self.latencies)
+        say(
+            ev="result",
+            ops=operations,
+            secs=elapsed,
+            ops_s=operations / elapsed,
+            p50_ms=quantile(0.5),
+            p99_ms=quantile(0.99),
+            max_ms=quantile(1),
+            errs=self.errors,
+        )
+
+
+async def probe(server: Server) -> None:
+    """Say when a proposal succeeds for the first time after one that did not."""
+    working = False
+    while True:
+        try:
+            with trio.fail_after(0.1):
+                await server.propose(b"x" * 128)
+        except (QuorumError, trio.TooSlowError):
+            working = False
+        else:
+            if not working:
+                say(ev="ok", t=time.time())
+            working = True
+        await trio.sleep(0.01)
+
+
+async def obey(server: Server, machine: Null, nursery: trio.Nursery) -> None:
+    """Read commands until the input ends."""
+    pending = b""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        async for data in stdin:
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                command: dict[str, Any] = json.loads(line)
+                match command.pop("cmd"):
+                    case "role":
+                        ready = server.is_leader and server.applied_index > 0
+                        say(ev="role", leader=ready, applied=machine.applied)
+                    case "load":
+                        payload = os.urandom(command.pop("size"))
+                        load = Load(partial(server.propose, payload))
+                        nursery.start_soon(partial(load.run, **command))
+                    case "lread":
+                        command.pop("size", None)
+                        nursery.start_soon(partial(Load(server.read_barrier).run, **command))
+                    case "probe":
+                        nursery.start_soon(probe, server)
+                    case "quit":
+                        nursery.cancel_scope.cancel()
+    nursery.cancel_scope.cancel()
+
+
+async def serve(index: int, peers: list[str], directory: str, *, memory: bool) -> None:
+    names = [f"n{number}" for number in range(len(peers))]
+    members = Members(voters=tuple(names))
+    name, (host, _, port) = names[index], peers[index].rpartition(":")
+    storage: Storage
+    if memory:
+        storage = MemoryStorage(members=members)
+    else:
+        path = Path(directory) / "journal"
+        path.mkdir(exist_ok=True)
+        storage = JournalStorage(path, node=name, cluster="benchmark", members=members)
+    addresses = {peer: at for peer, at in zip(names, peers, strict=True) if peer != name}
+    links = TcpLinks(name, "benchmark", listen=(host, int(port)), addresses=addresses)
+    machine = Null()
+    async with (
+        open_server(name, machine, storage=storage, links=links) as server,
+        trio.open_nursery() as nursery,
+    ):
+        gc.collect()
+        gc.freeze()
+        say(ev="ready")
+        await obey(server, machine, nursery)
+
+
+def smoke(*, memory: bool) -> None:
+    """Three processes, one short load, one line."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    peers = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    for each in sockets:
+        each.close()
+    with tempfile.TemporaryDirectory() as directory:
+        nodes = []
+        for index in range(3):
+            home = Path(directory) / str(index)
+            home.mkdir()
+            arguments = ["--id", str(index), "--peers", peers, "--dir", str(home)]
+            nodes.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, *arguments, *["--memory"] * memory],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        try:
+            print(json.dumps(drive(nodes)))
+        finally:
+            for node in nodes:
+                node.communicate("", timeout=10)
+
+
+def drive(nodes: list[subprocess.Popen[str]]) -> dict[str, Any]:
+    def hear(node: subprocess.Popen[str], event: str) -> dict[str, Any]:
+        while True:
+            heard: dict[str, Any] = json.loads(node.stdout.readline())  # type: ignore[union-attr]
+            if heard["ev"] == event:
+                return heard
+
+    def tell(node: subprocess.Popen[str], **command: object) -> None:
+        node.stdin.write(json.dumps(command) + "\n")  # type: ignore[union-attr]
+        node.stdin.flush()  # type: ignore[union-attr]
+
+    for node in nodes:
+        hear(node, "ready")
+    while True:
+        for node in nodes:
+            tell(node, cmd="role")
+            if hear(node, "role")["leader"]:
+                tell(node, cmd="load", c=16, size=128, warm=0.2, secs=0.5)
+                return hear(node, "result")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--id", type=int, help="which of the peers this server is")
+    parser.add_argument("--peers", help="host:port of every server, comma between them")
+    parser.add_argument("--dir", help="where the journal goes")
+    parser.add_argument("--memory", action="store_true", help="write nothing to disk")
+    parser.add_argument("--quick", action="store_true", help="the smoke test; it is quick anyway")
+    options = parser.parse_args()
+    if options.id is None:
+        smoke(memory=options.memory)
+    else:
+        peers = options.peers.split(",")
+        trio.run(partial(serve, options.id, peers, options.dir, memory=options.memory))
+
+
+if __name__ == "__main__":
+    main()
