@@ -19,8 +19,9 @@ from rumor.errors import ConfigError
 ENVELOPE_BYTES_MAX = 80
 """What the wire adds to a datagram's message and updates: version, cluster's name, lengths."""
 
-DATAGRAM_BYTES_MIN = 1024
-"""Below this, an Alive update with metadata at its limit may find no room beside a message."""
+DATAGRAM_BYTES_MIN = 1232
+"""Below this, an Alive update with metadata at its limit may find no room beside a message. It is
+what every IPv6 link carries."""
 
 
 @frozen(kw_only=True)

@@ -24,7 +24,7 @@ SKIPS_MAX = 16
 
 @define
 class Backlog:
-    """Encoded updates by name, least often sent first, the newest first among equals."""
+    """Encoded updates by name, least often sent first; among those never sent, the newest."""
 
     _sent: dict[Name, int] = field(factory=dict)  # how often the update about a name was drawn
     _levels: list[dict[Name, bytes]] = field(factory=list)  # _levels[i]: those drawn i times
