@@ -1,1 +1,89 @@
-"""Placeholder."""
+"""A service registry and key-value store, built on `quorum` (Raft) and `rumor` (SWIM gossip).
+
+    config = AgentConfig.dev()  # one server in memory; three with data make a cluster
+    async with open_catalog(config) as catalog:
+        await catalog.register(Service("web", port=8080, checks=[TtlCheck(15.0)]))
+        await catalog.heartbeat("web")
+        async with catalog.subscribe("web") as web:
+            async for news in web:  # a View of all instances, then each Change
+                print(news, web.view.select(healthy=True))
+
+`connect("host:port")` gives the same methods on an agent in another process.
+"""
+
+from catalog.agent import Agent, open_catalog
+from catalog.api import Catalog
+from catalog.client import Client, connect
+from catalog.config import AgentConfig
+from catalog.errors import (
+    Busy,
+    CatalogError,
+    ConfigError,
+    Indeterminate,
+    NoLeader,
+    NoServers,
+    NotRegistered,
+    OutOfStep,
+    ProtocolError,
+    Refused,
+    StartError,
+    Unavailable,
+)
+from catalog.model import (
+    Change,
+    ChangeKind,
+    CheckState,
+    HttpCheck,
+    Instance,
+    KeyValue,
+    Node,
+    NodeView,
+    Role,
+    Service,
+    Status,
+    TcpCheck,
+    TtlCheck,
+    View,
+)
+from catalog.requests import Answer, Consistency, Member, MemberHealth
+from catalog.subscriptions import Subscription
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "Answer",
+    "Busy",
+    "Catalog",
+    "CatalogError",
+    "Change",
+    "ChangeKind",
+    "CheckState",
+    "Client",
+    "ConfigError",
+    "Consistency",
+    "HttpCheck",
+    "Indeterminate",
+    "Instance",
+    "KeyValue",
+    "Member",
+    "MemberHealth",
+    "NoLeader",
+    "NoServers",
+    "Node",
+    "NodeView",
+    "NotRegistered",
+    "OutOfStep",
+    "ProtocolError",
+    "Refused",
+    "Role",
+    "Service",
+    "StartError",
+    "Status",
+    "Subscription",
+    "TcpCheck",
+    "TtlCheck",
+    "Unavailable",
+    "View",
+    "connect",
+    "open_catalog",
+]

@@ -4,7 +4,14 @@
     ├── ProtocolError   bytes from a peer, a log or a snapshot that are not ours
     ├── NotRegistered   a report on a check or service that this agent did not register
     ├── OutOfStep       an update that does not continue what a subscriber has
-    └── Refused         a command was applied by every replica, and every replica said no
+    ├── Refused         a command was applied by every replica, and every replica said no
+    ├── ConfigError     a setting makes no sense; nothing was started
+    ├── StartError      an agent could not start: port taken, foreign directory, no seed answers
+    ├── Unavailable     it cannot be done now; nothing was written, a retry is safe
+    │   ├── NoLeader    the servers have no leader that can be reached
+    │   ├── NoServers   no agent that could answer can be reached
+    │   └── Busy        too much is under way
+    └── Indeterminate   a write was sent and its outcome is unknown
 
 A value that its own constructor refuses (a port of 70000) is a plain `ValueError` or `TypeError`:
 the caller made it, nothing was sent, nothing changed.
@@ -17,7 +24,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from catalog.commands import Applied
 
-__all__ = ["CatalogError", "NotRegistered", "OutOfStep", "ProtocolError", "Refused"]
+__all__ = [
+    "Busy",
+    "CatalogError",
+    "ConfigError",
+    "Indeterminate",
+    "NoLeader",
+    "NoServers",
+    "NotRegistered",
+    "OutOfStep",
+    "ProtocolError",
+    "Refused",
+    "StartError",
+    "Unavailable",
+]
 
 
 class CatalogError(Exception):
@@ -61,3 +81,59 @@ class Refused(CatalogError):
     def __init__(self, applied: Applied) -> None:
         super().__init__(applied.detail)
         self.applied = applied
+
+
+class ConfigError(CatalogError, ValueError):
+    """A setting makes no sense.
+
+    Nothing was started.
+    The text names the setting; correct it.
+    """
+
+
+class StartError(CatalogError):
+    """An agent could not start where or as it was told to.
+
+    It is not running, and its directory is as it was.
+    The text says what stood in the way: a port that is taken, a directory of another agent or
+    cluster, addresses to join at which nobody answers.
+    """
+
+
+class Unavailable(CatalogError):
+    """It cannot be done now; it was tried for as long as the agent holds requests.
+
+    Nothing was written, so a retry is safe; its subclasses say what is missing.
+    """
+
+
+class NoLeader(Unavailable):
+    """The servers have no leader: too few of them are up or see each other.
+
+    Nothing was written.
+    Retry in some seconds; if it stays so, see that a majority of the servers is running.
+    """
+
+
+class NoServers(Unavailable):
+    """No agent that could answer was reached.
+
+    Nothing was written.
+    See that the agents are running, and that the address is one of theirs.
+    """
+
+
+class Busy(Unavailable):
+    """Too much is under way, here or at the leader.
+
+    Nothing was written.
+    Back off, then retry.
+    """
+
+
+class Indeterminate(CatalogError):
+    """A write was sent, and contact was lost before its outcome was known.
+
+    It may have happened, may yet happen, or may never.
+    Read the state and decide; or repeat the write if doing it twice does no harm.
+    """

@@ -1,0 +1,214 @@
+"""What users do with a catalog, the same whether an agent runs in their process or elsewhere.
+
+    async with open_catalog(config) as catalog: ...     # an agent in this process
+    async with connect("127.0.0.1:8300") as catalog: ...  # an agent in another
+
+Every method asks one request (see `catalog.requests`); how it reaches a server is the business of
+`ask`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from catalog.commands import Applied, DeleteKey, Operation, PutKey
+from catalog.errors import NotRegistered, Refused, Unavailable
+from catalog.model import KeyValue, NodeView, Service, Status
+from catalog.requests import (
+    WAIT_SECONDS_MAX,
+    AgentInfo,
+    Answer,
+    Consistency,
+    Deregister,
+    Get,
+    Heartbeat,
+    Info,
+    Keys,
+    Lookup,
+    Member,
+    Members,
+    Nodes,
+    Register,
+    Request,
+    Services,
+    Write,
+)
+from catalog.subscriptions import Subscription
+
+__all__ = ["Catalog"]
+
+T = TypeVar("T")
+
+FAREWELL_SECONDS = 2.0
+"""How long leaving `registered` may take when its block was cancelled."""
+
+
+class Catalog(ABC):
+    """A service registry and key-value store.
+
+    Methods raise `NoLeader`, `NoServers` or `Busy` when nothing was done and a retry is safe, and
+    `Indeterminate` when a write may or may not have happened; see `catalog.errors`. Indexes are log
+    indexes; what an earlier write did is seen by every later question that is not `STALE`.
+    """
+
+    @abstractmethod
+    async def ask(self, request: Request[T]) -> T:
+        """Have a request answered."""
+
+    @abstractmethod
+    def subscribe(self, name: str) -> AbstractAsyncContextManager[Subscription]:
+        """Follow a service: first all of its instances, then each change.
+
+        async with catalog.subscribe("web") as web:
+            async for news in web:  # a View, then Changes
+                print(web.view.select(healthy=True))
+
+        The subscription looks for another server by itself when it loses contact, and goes on
+        where it stopped. Until it has, `web.view` still answers, and `web.age` says how old it is.
+        """
+
+    # Services.
+
+    async def register(self, service: Service) -> int:
+        """Register a service on the agent's node; return the index at which the catalog has it.
+
+        The agent remembers the service before it writes, and repairs the catalog from then on: so
+        when this raises `Unavailable` or `Indeterminate`, the service is registered with the agent
+        all the same and appears in the catalog as soon as that can be written. Call `deregister`
+        if you do not want that. An agent that stops forgets its services.
+        """
+        return await self.ask(Register(service))
+
+    async def deregister(self, service_id: str) -> int:
+        """Remove a service; like `register` it happens later if it cannot happen now.
+
+        Raises:
+            NotRegistered: the agent has no such service.
+
+        """
+        return await self.ask(Deregister(service_id))
+
+    async def heartbeat(
+        self, service_id: str, status: Status = Status.PASSING, output: str = ""
+    ) -> None:
+        """Report to all TTL checks of a service that it lives, and how it fares.
+
+        Raises:
+            NotRegistered: the agent has no such service, or it has no TTL check.
+
+        """
+        await self.ask(Heartbeat(service_id, status, output))
+
+    @asynccontextmanager
+    async def registered(self, service: Service) -> AsyncIterator[int]:
+        """Have a service registered for as long as the block lasts."""
+        index = await self.register(service)
+        try:
+            yield index
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(FAREWELL_SECONDS):
+                # Otherwise somebody else removed it, or the agent will in a moment.
+                with suppress(NotRegistered, Unavailable):
+                    await self.deregister(service.id)
+
+    async def lookup(
+        self,
+        name: str,
+        *,
+        healthy: bool = True,
+        tag: str | None = None,
+        consistency: Consistency = Consistency.DEFAULT,
+    ) -> Answer:
+        """Return the instances of a service; an unknown service has none."""
+        return await self.ask(Lookup(name, healthy, tag, consistency))
+
+    async def wait_change(
+        self,
+        name: str,
+        after: int,
+        timeout: float = 300.0,  # noqa: ASYNC109 - the server's, as Consul's `wait`
+        *,
+        healthy: bool = True,
+        tag: str | None = None,
+    ) -> Answer:
+        """Return the instances as soon as the service's index is above `after`.
+
+        When nothing changes for `timeout` seconds the answer is what there is. A change may
+        concern instances that `healthy` or `tag` leave out: compare before you act.
+        """
+        wait = min(timeout, WAIT_SECONDS_MAX)
+        return await self.ask(Lookup(name, healthy, tag, Consistency.STALE, after, wait))
+
+    async def services(
+        self, *, consistency: Consistency = Consistency.DEFAULT
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the names of all services, each with the tags of its instances."""
+        return await self.ask(Services(consistency))
+
+    async def nodes(
+        self, *, consistency: Consistency = Consistency.DEFAULT
+    ) -> tuple[NodeView, ...]:
+        """Return all nodes with their health and their instances, sorted by name."""
+        return await self.ask(Nodes(consistency))
+
+    # Keys.
+
+    async def get(
+        self, key: str, *, consistency: Consistency = Consistency.DEFAULT
+    ) -> KeyValue | None:
+        """Return a key with its value, or `None` if there is no such key."""
+        return await self.ask(Get(key, consistency))
+
+    async def keys(
+        self, prefix: str = "", *, consistency: Consistency = Consistency.DEFAULT
+    ) -> tuple[str, ...]:
+        """Return the keys that start with `prefix`, sorted."""
+        return await self.ask(Keys(prefix, consistency))
+
+    async def put(self, key: str, value: bytes, *, flags: int = 0, cas: int | None = None) -> int:
+        """Write a key; return the index of the entry.
+
+        Args:
+            key: its name.
+            value: at most 512 KiB.
+            flags: a number for the application's own use.
+            cas: write only if the key's `modify_index` is this; 0: only if there is no such key.
+
+        Raises:
+            Refused: the comparison failed; the key is unchanged.
+
+        """
+        return await self._write(PutKey(key, value, flags=flags, cas=cas))
+
+    async def delete(self, key: str, *, cas: int | None = None, recurse: bool = False) -> int:
+        """Delete a key, or with `recurse` all keys that start with it; return the entry's index.
+
+        Raises:
+            Refused: the comparison with `cas` failed; nothing was deleted.
+
+        """
+        return await self._write(DeleteKey(key, cas=cas, recurse=recurse))
+
+    # Agents.
+
+    async def members(self) -> tuple[Member, ...]:
+        """Return the agents that this one knows by gossip, itself included, sorted by name."""
+        return await self.ask(Members())
+
+    async def info(self) -> dict[str, Any]:
+        """Return the agent at a glance: the fields of `AgentInfo`, fit for JSON."""
+        info: AgentInfo = await self.ask(Info())
+        fields = attrs.asdict(info, recurse=False)
+        return {**fields, "agent": info.agent.value, "peers": dict(info.peers)}
+
+    async def _write(self, command: Operation) -> int:
+        applied: Applied = await self.ask(Write(command))
+        if not applied.ok:
+            raise Refused(applied)
+        return applied.index

@@ -1,0 +1,165 @@
+"""Settings of one agent: who it is, where it listens, where its data lives, whom it asks.
+
+Durations are in seconds.
+Whatever makes no sense is refused when the value is made, with a sentence that names the setting;
+so an agent that starts has settings that fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import Attribute, field, frozen
+from attrs.validators import instance_of
+
+import quorum.config
+import rumor.config
+from catalog.errors import ConfigError
+from catalog.limits import check_meta, check_name, sealed
+
+__all__ = ["PORT", "Address", "AgentConfig", "format_address", "parse_address"]
+
+PORT = 8300
+"""Where an agent listens if nothing else is said."""
+
+SERVERS_MAX = 9
+"""More voters make every write slower and add no safety that anybody needs."""
+
+META_BYTES_MAX = 256
+"""Of an agent's own metadata, keys and values together: all of it travels in one datagram."""
+
+Address = tuple[str, int]
+"""A host and a port."""
+
+
+def parse_address(text: str, *, what: str = "address") -> Address:
+    """Return host and port of `host:port`; an IPv6 host stands in brackets.
+
+    Raises:
+        ConfigError: `text` is something else; the message begins with `what`.
+
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError(f"{what} {text!r}: write an IPv6 address in brackets, as [::1]:{PORT}")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{what} must be host:port, such as 127.0.0.1:{PORT}, not {text!r}")
+    return host, int(port)
+
+
+def format_address(address: Address) -> str:
+    """Return `host:port`, the inverse of `parse_address`."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_bind(_self: AgentConfig, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        parse_address(value, what=attribute.name)
+
+
+def _check_join(_self: AgentConfig, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for address in value:
+        parse_address(address, what=attribute.name)
+
+
+def _check_name(self: AgentConfig, attribute: Attribute[Any], value: object) -> None:
+    try:
+        check_name(self, attribute, value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    if len(str(value).encode()) > 64:
+        raise ConfigError(f"{attribute.name} has at most 64 bytes; {value!r} is longer")
+
+
+def _check_duration(_self: AgentConfig, attribute: Attribute[Any], value: float) -> None:
+    if not 0 < value < 86400 * 366:
+        raise ConfigError(f"{attribute.name} must be a number of seconds above 0, not {value!r}")
+
+
+def _check_meta(self: AgentConfig, attribute: Attribute[Any], value: Mapping[str, str]) -> None:
+    try:
+        check_meta(self, attribute, dict(value))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    size = sum(len(key.encode()) + len(text.encode()) for key, text in value.items())
+    if size > META_BYTES_MAX:
+        raise ConfigError(f"meta takes {size} bytes, at most {META_BYTES_MAX} travel by gossip")
+
+
+def _strings(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise ConfigError(f"join must be a sequence of addresses, not the text {value!r}")
+    return tuple(value)
+
+
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+@frozen
+class AgentConfig:
+    """Settings of one agent; see `open_catalog`."""
+
+    name: str = field(validator=_check_name)
+    """Unique in the cluster. A server keeps it for as long as its data; with an emptied directory
+    it needs a new one, for it has forgotten its votes."""
+    server: bool = field(default=False, kw_only=True, validator=instance_of(bool))
+    """Take part in consensus; otherwise gossip, forward, and check what is registered here."""
+    bind: str = field(default=f"127.0.0.1:{PORT}", kw_only=True, validator=_check_bind)
+    """`host:port` for everything, TCP and UDP; port 0: any that is free."""
+    advertise: str | None = field(default=None, kw_only=True, validator=_check_bind)
+    """Where others reach this agent, if not at `bind`: behind NAT, or with a wildcard there."""
+    data_dir: Path | None = field(default=None, kw_only=True, converter=_path)
+    """Where a server keeps its log; `None`: in memory, gone when it stops."""
+    join: tuple[str, ...] = field(
+        default=(), kw_only=True, converter=_strings, validator=_check_join
+    )
+    """Addresses of some agents of the cluster; one that answers is enough."""
+    bootstrap_expect: int = field(default=0, kw_only=True)
+    """How many servers found the cluster together: 1, or better 3 or 5. The same on each of them;
+    not needed any more once a server has its data."""
+    datacenter: str = field(default="dc1", kw_only=True, validator=_check_name)
+    cluster: str = field(default="default", kw_only=True, validator=_check_name)
+    """Agents of other clusters are refused."""
+    meta: Mapping[str, str] = field(
+        factory=dict, kw_only=True, converter=sealed, validator=_check_meta, hash=False
+    )
+    """Whatever else others should know of this node."""
+    hold: float = field(default=7.0, kw_only=True, validator=_check_duration)
+    """How long a request waits for a leader before it fails: longer than an election."""
+    sync_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
+    """Between two full comparisons of what is registered here with the catalog."""
+    reconcile_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
+    """Between two full comparisons of gossip with the catalog, by the leader."""
+    raft: quorum.config.Config = field(factory=quorum.config.Config.lan, kw_only=True)
+    gossip: rumor.config.Config = field(factory=rumor.config.Config.lan, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        expect = self.bootstrap_expect
+        if isinstance(expect, bool) or not isinstance(expect, int) or expect < 0:
+            raise ConfigError(f"bootstrap_expect must be a count of servers, not {expect!r}")
+        if expect > SERVERS_MAX:
+            raise ConfigError(f"bootstrap_expect is {expect}, at most {SERVERS_MAX}: take 3 or 5")
+        if expect and not self.server:
+            raise ConfigError("bootstrap_expect is for servers only: set server=True, or drop it")
+        if self.server and not expect and self.data_dir is None:
+            raise ConfigError(
+                "a server without data needs bootstrap_expect: 1 to be alone, 3 or 5 to found a "
+                "cluster with others"
+            )
+        host, _ = parse_address(self.bind, what="bind")
+        if self.advertise is None and host in ("0.0.0.0", "::"):  # noqa: S104 - refused
+            raise ConfigError(
+                f"bind {self.bind!r} listens everywhere, but nobody can connect to such an "
+                f"address: say in advertise where others reach this agent"
+            )
+
+    @classmethod
+    def dev(cls, *, name: str = "dev", bind: str = f"127.0.0.1:{PORT}") -> Self:
+        """One server in memory, to try things out; everything is gone when it stops."""
+        return cls(name, server=True, bind=bind, bootstrap_expect=1)
