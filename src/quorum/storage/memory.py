@@ -12,7 +12,7 @@ from quorum.effects import Persist, Trim
 from quorum.errors import StorageError
 from quorum.events import Recovered
 from quorum.messages import Index, Members, SnapshotMark, Term
-from quorum.storage.replay import Replay
+from quorum.storage.replay import Outline, Replay
 
 
 class MemoryStorage:
@@ -27,7 +27,7 @@ class MemoryStorage:
         It is empty (None) on a server that waits to be added.
         """
         mark = SnapshotMark(members=members if members is not None else Members())
-        self._replay = Replay(mark=mark)
+        self._replay = Replay(Outline(mark=mark))
         self._snapshots: dict[tuple[Index, Term], bytes] = {}
 
     async def load(self) -> Recovered:
@@ -37,7 +37,8 @@ class MemoryStorage:
     async def persist(self, batch: Sequence[Persist]) -> None:
         """See `Storage.persist`."""
         for order in batch:
-            check_order(order, last=self._replay.last)
+            if order.reset is not None:
+                self._check_saved(order.reset)
             self._replay.persist(order)
 
     async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
@@ -53,19 +54,15 @@ class MemoryStorage:
 
     async def trim(self, order: Trim) -> None:
         """See `Storage.trim`."""
+        if not self._replay.outline.overtook(order):
+            self._check_saved(order.mark)
         self._replay.trim(order)
-        for key in [key for key in self._snapshots if key[0] < self._replay.mark.index]:
+        for key in [key for key in self._snapshots if key[0] < self._replay.outline.mark.index]:
             del self._snapshots[key]
 
     async def close(self) -> None:
         """See `Storage.close`; `load` opens it again."""
 
-
-def check_order(order: Persist, *, last: Index) -> Index:
-    """Assert that a write leaves no gap after index `last`; return the log's new last index."""
-    if order.reset is not None:
-        last = order.reset.index
-    if not order.entries:
-        return last
-    assert order.entries.first <= last + 1, "entries follow what is in the log"
-    return order.entries.last
+    def _check_saved(self, mark: SnapshotMark) -> None:
+        if mark.index > 0 and (mark.index, mark.term) not in self._snapshots:
+            raise StorageError(f"the snapshot at index {mark.index} was not saved")

@@ -1,0 +1,181 @@
+"""A storage on disk: an append-only journal in segments, and snapshots beside it.
+
+A batch of `Persist`s is one record, one write and one sync: term, vote, a truncation and the
+entries after it become durable together or not at all. `quorum.storage.files` does it; this module
+decides in which thread, and when it is over.
+
+Anything that fails while writing is the end of this storage: after a failed sync the system may
+have dropped the data, and a second sync would report it as written (Rebello et al., ATC 2020).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from quorum.effects import Persist, Trim
+from quorum.errors import CorruptJournal, StorageError, WrongDirectory
+from quorum.events import Recovered
+from quorum.messages import Members, NodeId, SnapshotMark
+from quorum.storage.disk import Disk, RealDisk
+from quorum.storage.files import FILL_BYTES, SEGMENT_BYTES, JournalFiles, Layout, Report
+from quorum.storage.replay import Outline
+from quorum.storage.worker import Worker
+
+T = TypeVar("T")
+
+INLINE_SECONDS_MAX = 100e-6
+"""A write and sync that is expected to take less is done at once, in the caller's task: to hand it
+to a thread and back costs 30 to 45 µs, and as much again of the processor."""
+
+PROBE_WRITES = 64
+"""Of so many writes one is done inline although they go to the thread, if they take less than ten
+times `INLINE_SECONDS_MAX` there: a thread's measurement includes its waiting for the interpreter.
+"""
+
+_WEIGHT = 1 / 8  # of the newest measurement, in the moving estimate of a write's duration
+
+
+class JournalStorage:
+    """Keeps a server's state in a directory of its own. Use one object per run: load, ..., close.
+
+    Errors are `StorageError`s and final, except those of `load_snapshot`, which changes nothing.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        node: NodeId,
+        cluster: str,
+        members: Members | None = None,
+        sync: bool = True,
+        sync_inline: bool | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        fill_bytes: int = FILL_BYTES,
+        disk: Disk | None = None,
+    ) -> None:
+        """Nothing is touched before `load`.
+
+        `members` is the configuration that the cluster is bootstrapped with; it counts only if the
+        directory is empty. Without `sync` a power cut may lose or damage the journal: for
+        throw-away clusters. `sync_inline` says whether writes block the caller's loop (True), go
+        to a thread (False), or whatever is faster as measured (None). `disk` is for tests.
+        """
+        layout = Layout(Path(directory), node, cluster, sync, segment_bytes, fill_bytes)
+        outline = Outline(mark=SnapshotMark(members=members or Members()))
+        self.report: Report | None = None
+        self._layout = layout
+        self._files = JournalFiles(layout, outline, disk if disk is not None else RealDisk())
+        self._over = "the journal is not open: load it first"
+        self._sync_inline = sync_inline
+        self._seconds, self._writes = 2 * INLINE_SECONDS_MAX, 0
+        self._turn = trio.Lock()
+        self._snapshot_turn = trio.Lock()
+        self._worker = Worker(f"journal of {node}")
+
+    @property
+    def inline(self) -> bool:
+        """Whether the next `persist` is expected to return without letting other tasks run."""
+        if self._sync_inline is not None:
+            return self._sync_inline
+        bound = INLINE_SECONDS_MAX if self._writes % PROBE_WRITES else 10 * INLINE_SECONDS_MAX
+        return self._seconds < bound or not self._layout.sync
+
+    async def load(self) -> Recovered:
+        """See `Storage.load`. Also raises `WrongDirectory`, and StorageError if it is in use."""
+        async with self._turn:
+            load = self._files.load
+            recovered, self.report = await self._guard(load, inline=self._sync_inline is True)
+            self._over = ""
+            return recovered
+
+    async def persist(self, batch: Sequence[Persist]) -> None:
+        """See `Storage.persist`. When `inline`, this does not yield to other tasks."""
+        if batch:
+            await self._take_turn(partial(self._persist, batch), inline=self.inline)
+
+    async def trim(self, order: Trim) -> None:
+        """See `Storage.trim`."""
+        await self._take_turn(partial(self._files.trim, order), inline=self._sync_inline is True)
+
+    async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
+        """See `Storage.save_snapshot`. Writes go on meanwhile."""
+        self._check_open()
+        async with self._snapshot_turn:
+            save = partial(self._files.save_snapshot, mark, data)
+            try:
+                await self._aside(save)
+            except Exception as error:
+                raise self._fail(error) from error
+
+    async def load_snapshot(self, mark: SnapshotMark) -> bytes:
+        """See `Storage.load_snapshot`."""
+        return await self._aside(partial(self._files.load_snapshot, mark))
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                self._over = self._over or "the journal is closed"
+                self._worker.close()
+                self._files.close()
+
+    async def _take_turn(self, call: Callable[[], None], *, inline: bool) -> None:
+        try:  # an uncontended `async with` would yield to other tasks, twice
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
+            self._check_open()
+            await self._guard(call, inline=inline)
+        finally:
+            self._turn.release()
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        """Snapshots are long: they do not hold up the worker."""
+        return call() if self._sync_inline else await trio.to_thread.run_sync(call)
+
+    async def _guard(self, call: Callable[[], T], *, inline: bool) -> T:
+        try:
+            return call() if inline else await self._worker.run(call)
+        except (CorruptJournal, WrongDirectory):
+            raise  # nothing was changed, and nothing is open
+        except Exception as error:
+            raise self._fail(error) from error
+        except BaseException:
+            self._over = "a write was interrupted: restart this server"
+            raise
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise StorageError(self._over)
+
+    def _fail(self, error: Exception) -> StorageError:
+        """Note that this storage is at its end, and why."""
+        place = self._layout.directory
+        match error:
+            case StorageError():
+                self._over = str(error)
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+                self._over = (
+                    f"no space is left for {place}. This server acknowledges nothing more; what "
+                    "it acknowledged is safe. Free some space, then restart it"
+                )
+            case _:
+                self._over = (
+                    f"{place} failed: {error!r}. This server acknowledges nothing more; what it "
+                    "acknowledged is safe. Mend the disk, then restart it"
+                )
+        return StorageError(self._over)
+
+    def _persist(self, batch: Sequence[Persist]) -> None:
+        seconds = self._files.persist(batch)
+        weight = _WEIGHT if self._writes % PROBE_WRITES else 1
+        self._seconds += weight * (seconds - self._seconds)
+        self._writes += 1
