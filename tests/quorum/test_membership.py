@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quorum.effects import Admit, Answer, Refusal, Refuse, Role
-from quorum.events import MembersProposed, Proposed, TransferRequested
-from quorum.messages import Members, TimeoutNow
+from quorum.events import MembersProposed, Proposed, Recovered, TransferRequested
+from quorum.messages import Members, SnapshotMark, TimeoutNow
 
 
 def change(group, leader, voters, *, learners=(), expected=None, tag=1):
@@ -248,3 +248,32 @@ def test_configurations_read_back_and_refuse_garbage():
     ):
         with pytest.raises(ValueError):
             Members.from_bytes(garbage)
+
+
+def test_a_demoted_voter_that_alone_has_the_demotion_may_still_be_elected(make_group):
+    """Thesis 4.2.2: it is needed until C_new is committed; then it steps down by itself."""
+    group = make_group("ab")
+    group.elect("a")
+    group.propose("a", b"before")
+    group.settle()
+    change(group, "a", "a", learners=("b",))
+    group.slow_disks.add("a")
+    group.settle()
+    group.sync("a")
+    group.settle()
+    assert not members_of(group, "b").is_voter("b")
+    durable = group.nodes["a"].statistics().durable
+    assert durable < group.nodes["b"].statistics().last_index
+
+    # The leader loses what its disk had not synced: now its log is behind that of the other.
+    state = group.nodes["a"]._state
+    kept = state.log.slice(1, durable + 1)
+    members = Members(voters=("a", "b"))
+    group.writes["a"].clear()
+    group.slow_disks.clear()
+    vote = (state.term, "a")
+    group.add("a", members, Recovered(*vote, SnapshotMark(members=members), kept))
+    group.pass_time(10.0)
+
+    assert group.leader() == "a"
+    assert Members(voters=("a",), learners=("b",)) == members_of(group, "a")

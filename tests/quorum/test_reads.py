@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from quorum.effects import Answer, Refusal, Refuse, Send
-from quorum.events import Applied, Persisted, Proposed, ReadRequested
-from quorum.messages import AppendEntries, ReadIndex
+from quorum.events import Applied, Persisted, Proposed, ReadRequested, Received
+from quorum.messages import AppendEntries, ReadIndex, TimeoutNow
 
 
 def answers(group, name):
@@ -136,5 +136,16 @@ def test_a_read_without_a_leader_is_refused(make_group):
     group = make_group()
 
     effects = group.step("a", ReadRequested(1))
+
+    assert Refuse(1, Refusal.NOT_LEADER, None) in effects
+
+
+def test_a_question_is_refused_when_its_asker_campaigns(make_group):
+    """As a leader it would wait for an answer that belongs to another term."""
+    group = make_group()
+    group.elect("b")
+    term = group.nodes["a"].statistics().term
+
+    effects = group.step("a", ReadRequested(1), Received("b", TimeoutNow(term)))
 
     assert Refuse(1, Refusal.NOT_LEADER, None) in effects

@@ -11,7 +11,7 @@ counts its own vote only then (`gate`).
 
 from __future__ import annotations
 
-from quorum.core import reads
+from quorum.core import membership, reads
 from quorum.core.majority import lost, won
 from quorum.core.roles import become_follower, become_leader, quorum_contact
 from quorum.core.state import State
@@ -21,11 +21,9 @@ from quorum.messages import NodeId, RequestVote, TimeoutNow, VoteReply
 
 def election_timeout(state: State) -> None:
     """The timer ran out: "increment current term, vote for self, reset timer, send to all"."""
-    if not state.log.members.is_voter(state.id) or state.stalled:
+    if not membership.may_lead(state) or state.stalled:
         state.restart_election_timer()  # not ours to ask for, or unfit: hear out the others
         return
-    state.leader = None
-    reads.forget_asked(state)
     campaign(state, pre_vote=state.config.pre_vote)
 
 
@@ -39,6 +37,7 @@ def campaign(state: State, *, pre_vote: bool, disrupt: bool = False) -> None:
         state.because = "asked by the leader" if disrupt else "no leader was heard"
     state.pre_voting = pre_vote
     state.leader = None
+    reads.forget_asked(state)
     # Our own answer to PreVote costs nothing; our own vote counts when it is durable.
     state.votes = {state.id: True} if pre_vote else {}
     state.restart_election_timer()

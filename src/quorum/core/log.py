@@ -67,6 +67,11 @@ class Log:
         """Where the configuration in force was appended."""
         return self._members[-1][0]
 
+    @property
+    def members_before(self) -> Members:
+        """The configuration before the one in force; the one in force if this log has but one."""
+        return self._members[-2:][0][1]
+
     def term_at(self, index: Index) -> Term | None:
         """The term of the entry at `index`; None where this log cannot tell."""
         position = index - self.first

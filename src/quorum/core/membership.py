@@ -84,6 +84,19 @@ def leave_joint(state: State) -> None:
         append_members(state, evolve(log.members, outgoing=(), addresses=addresses))
 
 
+def may_lead(state: State) -> bool:
+    """Whether this server may stand for election.
+
+    A voter may; and also a server whose removal is not known to be committed: it may be the only
+    one whose log is good enough, and "might still be needed until the C_new entry is committed"
+    (thesis 4.2.2). It does not count its own vote.
+    """
+    log = state.log
+    if log.members.is_voter(state.id):
+        return True
+    return log.members_index > state.commit and log.members_before.is_voter(state.id)
+
+
 def is_removed(state: State) -> bool:
     """Whether this leader is not in the committed configuration, and so must step down (§6)."""
     members = state.log.members
