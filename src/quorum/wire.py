@@ -157,6 +157,9 @@ def _read_append_entries(data: bytes) -> AppendEntries:
         data
     )
     entries = unpack(data[_APPEND_ENTRIES_BODY.size :])
+    terms = (previous_term, *entries.terms, term)
+    if entries.first != previous_index + 1 or list(terms) != sorted(terms):
+        raise ValueError("the entries do not follow the one before them, or terms fall")
     if Kind.MEMBERS in entries.kinds:  # the core trusts what it finds in its log
         for kind, payload in zip(entries.kinds, entries.payloads, strict=True):
             if kind == Kind.MEMBERS:

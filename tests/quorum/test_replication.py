@@ -383,3 +383,14 @@ def test_entries_read_back_one_by_one(kind):
     assert [(5, 2, 10, kind, b"x"), (6, 3, 20, Kind.COMMAND, b"y")] == [
         (e.index, e.term, e.stamp, e.kind, e.payload) for e in entries
     ]
+
+
+def test_an_answer_for_entries_that_were_never_sent_is_ignored(make_group):
+    """Whatever sends it: it must not commit anything, nor stop the leader."""
+    group = make_group()
+    group.elect("a")
+    before = group.nodes["a"].statistics()
+
+    group.step("a", Received("b", AppendReply(before.term, 10**6, before.last_index + 5)))
+
+    assert before.match == group.nodes["a"].statistics().match

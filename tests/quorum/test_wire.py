@@ -68,9 +68,20 @@ ENTRIES = st.builds(
         max_size=5,
     ),
 )
+
+
+def _append_entries(
+    term: int, previous_term: int, commit: int, round_: int, entries: Entries
+) -> AppendEntries:
+    """A message in which terms rise and the entries follow the one before them."""
+    previous, *terms, newest = sorted((previous_term, *entries.terms, term))
+    run = Entries(entries.first, tuple(terms), entries.stamps, entries.kinds, entries.payloads)
+    return AppendEntries(newest, entries.first - 1, previous, commit, round_, run)
+
+
 MARKS = st.builds(SnapshotMark, NUMBERS, NUMBERS, NUMBERS, MEMBERS, NUMBERS)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(AppendEntries, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, ENTRIES),
+    st.builds(_append_entries, NUMBERS, NUMBERS, NUMBERS, NUMBERS, ENTRIES),
     st.builds(AppendReply, NUMBERS, NUMBERS, st.none() | NUMBERS, NUMBERS, NUMBERS),
     st.builds(RequestVote, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.booleans()),
     st.builds(VoteReply, NUMBERS, st.booleans(), st.booleans()),
@@ -282,3 +293,20 @@ def test_the_frame_limit_covers_what_the_settings_allow() -> None:
     assert len(encode(AppendEntries(4, 0, 0, 0, 0, entries))) <= frame_bytes_max(config)
     assert frame_bytes_max(Config()) < 10 << 20
     assert frame_bytes_max(Config(entries_max=1 << 30)) == FRAME_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AppendEntries(7, 40, 6, 0, 1, Entries(42, (7,), (0,), b"\0", (b"",))),
+        AppendEntries(7, 41, 6, 0, 1, Entries(42, (5,), (0,), b"\0", (b"",))),
+        AppendEntries(7, 41, 6, 0, 1, Entries(42, (8,), (0,), b"\0", (b"",))),
+        AppendEntries(7, 41, 6, 0, 1, Entries(42, (7, 6), (0, 0), bytes(2), (b"", b""))),
+        AppendEntries(5, 41, 6, 0, 1, Entries(42)),
+    ],
+    ids=["gap", "before the previous", "after the message", "falling", "previous too new"],
+)
+def test_entries_that_no_leader_can_have_are_refused(message):
+    """The core may rely on it: entries follow the previous one, and terms never fall."""
+    with pytest.raises(ProtocolError, match="do not follow"):
+        decode(encode(message))

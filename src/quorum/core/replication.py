@@ -97,8 +97,8 @@ def on_append_reply(state: State, sender: NodeId, reply: AppendReply) -> None:
     peer.contact = state.now
     peer.acked = max(peer.acked, reply.round)
     if reply.match is not None:
-        assert reply.match <= state.log.last_index, "a follower's log never leads the leader's"
-        peer.matched(reply.match)
+        if reply.match <= state.log.last_index:  # more than we have ever sent is not an answer
+            peer.matched(reply.match)
     elif peer.mode is not Mode.SNAPSHOT and peer.match <= reply.hint_index < peer.next - 1:
         # "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry", by
         # whole terms: both sides skip what cannot be the same.
