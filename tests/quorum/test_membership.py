@@ -259,8 +259,6 @@ def test_a_demoted_voter_that_alone_has_the_demotion_may_still_be_elected(make_g
     change(group, "a", "a", learners=("b",))
     group.slow_disks.add("a")
     group.settle()
-    group.sync("a")
-    group.settle()
     assert not members_of(group, "b").is_voter("b")
     durable = group.nodes["a"].statistics().durable
     assert durable < group.nodes["b"].statistics().last_index
