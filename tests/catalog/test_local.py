@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.commands import (
@@ -175,6 +175,7 @@ services = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(services, max_size=3),
     st.lists(services, max_size=3),

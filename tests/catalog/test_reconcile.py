@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.commands import (
@@ -122,6 +122,7 @@ def test_a_member_that_describes_itself_badly_is_refused() -> None:
         MemberView("n1", "10.0.0.1", {"k": "x" * 1000})
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(

@@ -7,7 +7,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import commands, model, wire
@@ -82,6 +82,7 @@ operations = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(operations | st.builds(Batch, st.lists(operations, min_size=1, max_size=3)))
 def test_commands_come_back(command: commands.Command) -> None:
     """Any command decodes to itself, and to the same bytes again."""
@@ -91,6 +92,7 @@ def test_commands_come_back(command: commands.Command) -> None:
     assert payload == wire.encode(wire.decode(payload))
 
 
+@settings(deadline=None)
 @given(st.builds(View, indexes, texts, st.lists(instances, max_size=2).map(tuple)))
 def test_views_come_back(view: View) -> None:
     """Any view decodes to itself, alone and as an update."""
@@ -200,6 +202,7 @@ def test_the_example_of_a_put_is_valid() -> None:
     assert PutKey("k", b"") == wire.decode(cbor2.dumps(PUT))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_noise_gives_the_one_error(noise: bytes) -> None:
     """No bytes make the decoder raise anything else."""
@@ -207,6 +210,7 @@ def test_noise_gives_the_one_error(noise: bytes) -> None:
         wire.decode(noise)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_gives_the_one_error_or_another_command(data: st.DataObject) -> None:
     """A flipped byte is either noticed or makes some other valid command; it never crashes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.model import Change, ChangeKind, Instance, Node, Service
@@ -46,6 +46,7 @@ def test_before_the_floor_nothing_is_known() -> None:
     assert history.since("web", 10) == ()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab")), max_size=30),
     st.integers(1, 5),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.commands import DeleteKey, PutKey, Refusal
@@ -102,6 +102,7 @@ def test_forgotten_tombstones_leave_a_lower_bound() -> None:
     assert table.index("k1") == 4
 
 
+@settings(deadline=None)
 @given(st.sets(st.text("ab/\x00\U0010ffff", min_size=1, max_size=3)), st.text("ab/\U0010ffff"))
 def test_prefixes_agree_with_startswith(keys: set[str], prefix: str) -> None:
     """The slice of the sorted keys is what a plain search finds."""
@@ -120,3 +121,14 @@ def test_an_image_brings_the_table_back(table: KeyTable) -> None:
     assert table.image() == copy.image()
     assert copy.index("a") == 3
     assert copy.keys("") == ("a/b",)
+
+
+def test_a_key_that_came_back_has_no_tombstone(table: KeyTable) -> None:
+    """Each tombstone is of its latest deletion, so that the oldest is always the first."""
+    table.delete(DeleteKey("a"), 3)
+    table.delete(DeleteKey("a/b"), 4)
+    table.put(PutKey("a", b""), 5)
+    assert table.image().tombstones == (("a/b", 4),)
+
+    table.delete(DeleteKey("a"), 6)
+    assert table.image().tombstones == (("a/b", 4), ("a", 6))
