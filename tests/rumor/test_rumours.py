@@ -200,6 +200,19 @@ def test_a_restarted_member_is_told_what_it_has_to_beat() -> None:
     assert restarted.peer("me").incarnation == 101
 
 
+@pytest.mark.parametrize("newer", [alive("x", 1), Leave("x", 0)])
+def test_an_accuser_is_told_what_it_has_missed(newer: Update) -> None:
+    """An old accusation is answered with the refutation or farewell, once in a period."""
+    bench = Bench("y", config=QUIET)
+    bench.hear(alive("x"), newer)
+    bench.run(100)
+    effects = bench.hear(Suspect("x", 0, "y"))
+    again = bench.hear(Suspect("x", 0, "y"))
+
+    assert [(address_of("y"), newer)] == told(effects)
+    assert again == []
+
+
 def test_an_earlier_life_at_our_address_is_outbid() -> None:
     """Our own words of before the restart are louder than ours; we speak up."""
     bench = Bench("a", config=QUIET, meta=b"new")

@@ -2,9 +2,10 @@
 
 Every update passes the precedence table of :mod:`rumor.core.members`; what is newer changes the
 record in :func:`become`, the only place that does so, and is passed on. What is not newer changes
-nothing, with three exceptions: a second accuser confirms a suspicion, an old Alive of somebody
-whom we hold dead shows that it has not heard so and is told, and an accusation against ourselves
-is always answered.
+nothing, with four exceptions: a second accuser confirms a suspicion, an old Alive of somebody
+whom we hold dead shows that it has not heard so and is told, an old accusation shows that its
+accuser has missed the answer and is told that, and an accusation against ourselves is always
+answered.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from attrs import evolve
 from rumor.core.members import LIVE, supersedes, update_of
 from rumor.core.state import Due, State
 from rumor.core.suspicion import Suspicion, suspicion_time
-from rumor.effects import Conflicted, Failed, Joined, Left, Reaped, Recovered, Suspected, Updated
+from rumor.effects import (
+    Conflicted,
+    Failed,
+    Joined,
+    Left,
+    Reaped,
+    Recovered,
+    Send,
+    Suspected,
+    Updated,
+)
 from rumor.messages import (
     META_BYTES_MAX,
     Address,
@@ -155,6 +166,8 @@ def _on_suspect(state: State, suspect: Suspect) -> None:
         if suspicion.confirm(accuser):
             state.schedule.set((Due.SUSPICION, name), suspicion.deadline)
             state.backlog.put(name, state.encode(suspect))
+    elif held.health in (Health.ALIVE, Health.LEFT):
+        _tell_accuser(state, held, accuser)
 
 
 def _open_suspicion(state: State, suspect: Suspect) -> None:
@@ -214,6 +227,24 @@ def _tell_stale_speaker(state: State, held: Peer, address: Address) -> None:
     if state.now >= state.told.get(held.name, state.now):
         state.told[held.name] = state.now + state.config.probe_interval
         state.send(address, Gossip(), about=held.name)
+
+
+def _tell_accuser(state: State, held: Peer, accuser: Name) -> None:
+    """Tell an accuser of the refutation or farewell that it has missed, before it buries anybody.
+
+    Gossip reaches everybody with high probability only; whoever it has not reached goes on to
+    accuse, and those who hear it are the ones who know better. At most once in a protocol period
+    about each member: an accusation that is not newer than what we hold is not passed on, so few
+    hear it.
+    """
+    peer = state.members.get(accuser)
+    if (
+        peer is not None
+        and accuser != state.me
+        and state.now >= state.told.get(held.name, state.now)
+    ):
+        state.told[held.name] = state.now + state.config.probe_interval
+        state.out.append(Send(peer.address, Gossip(), (state.encode(update_of(held)),)))
 
 
 def _report_conflict(state: State, held: Peer, rival: Address) -> None:
