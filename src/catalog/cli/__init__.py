@@ -1,0 +1,53 @@
+"""The `catalog` command.
+
+`arguments` says what can be asked, `failures` how a command ends; `serve` runs an agent, `queries`,
+`keys` and `watch` ask one, and `catalog.demo` shows what the whole can take.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from catalog.cli import keys, queries, serve, watch
+from catalog.cli.arguments import parse
+from catalog.cli.failures import DONE, FAILED, Failure, sole
+from catalog.demo import run as demo
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status (see `catalog.cli.failures`)."""
+    try:
+        return _run(arguments)
+    except Failure as failure:
+        sys.stderr.write(f"catalog: {failure}\n")
+        return failure.status
+    except (KeyboardInterrupt, BaseExceptionGroup) as problem:
+        if not isinstance(sole(problem), KeyboardInterrupt):
+            raise
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = parse(arguments)
+    match options.command:
+        case "agent":
+            return serve.run(options)
+        case "demo":
+            return demo.run(
+                demo.Options(options.seconds, options.servers, options.json, options.keep)
+            )
+        case "watch":
+            watch.run(options)
+        case "kv":
+            keys.run(options)
+        case _:
+            queries.run(options)
+    return DONE

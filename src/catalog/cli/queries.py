@@ -1,0 +1,125 @@
+"""`catalog members`, `services`, `nodes`, `lookup` and `info`."""
+
+from __future__ import annotations
+
+import argparse
+
+import catalog
+from catalog.cli import plain
+from catalog.cli.asking import ask
+from catalog.cli.output import print_json, print_table, say
+from catalog.model import Instance
+from catalog.requests import Consistency
+
+__all__ = ["INSTANCE_HEADER", "instance_row", "run"]
+
+INSTANCE_HEADER = ("id", "node", "address", "status", "tags")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Ask what `options.command` names."""
+    questions = {
+        "members": members,
+        "services": services,
+        "nodes": nodes,
+        "lookup": lookup,
+        "info": info,
+    }
+    ask(questions[options.command], options)
+
+
+def consistency(options: argparse.Namespace) -> Consistency:
+    """Return how current the answer must be."""
+    return Consistency.STALE if options.stale else Consistency.DEFAULT
+
+
+async def members(client: catalog.Client, options: argparse.Namespace) -> None:
+    """List the agents."""
+    found = await client.members()
+    if options.json:
+        print_json([plain.member(one) for one in found])
+        return
+    print_table(
+        ("name", "address", "role", "datacenter", "health"),
+        [
+            (one.name, one.address, one.role.value, one.datacenter, one.health.value)
+            for one in found
+        ],
+    )
+
+
+async def services(client: catalog.Client, options: argparse.Namespace) -> None:
+    """List the services with their tags."""
+    found = await client.services()
+    if options.json:
+        print_json({name: list(tags) for name, tags in found.items()})
+    elif not found:
+        say("no services are registered")
+    else:
+        print_table(("service", "tags"), [(name, " ".join(tags)) for name, tags in found.items()])
+
+
+async def nodes(client: catalog.Client, options: argparse.Namespace) -> None:
+    """List the nodes."""
+    found = await client.nodes()
+    if options.json:
+        print_json([plain.node(one) for one in found])
+        return
+    print_table(
+        ("node", "address", "role", "health", "services"),
+        [
+            (
+                one.node.name,
+                one.node.address,
+                one.node.role.value,
+                one.health.status.value if one.health else "-",
+                " ".join(instance.service.id for instance in one.instances),
+            )
+            for one in found
+        ],
+    )
+
+
+async def lookup(client: catalog.Client, options: argparse.Namespace) -> None:
+    """List the instances of a service."""
+    answer = await client.lookup(
+        options.service,
+        healthy=not options.all,
+        tag=options.tag,
+        consistency=consistency(options),
+    )
+    if options.json:
+        print_json(
+            {
+                "service": answer.name,
+                "index": answer.index,
+                "age_s": round(answer.age, 3),
+                "instances": [plain.instance(one) for one in answer.instances],
+            }
+        )
+    elif not answer.instances:
+        say(f"no {'' if options.all else 'healthy '}instance of {options.service}")
+    else:
+        print_table(INSTANCE_HEADER, map(instance_row, answer.instances))
+
+
+def instance_row(one: Instance) -> tuple[str, ...]:
+    """Return an instance as a row under `INSTANCE_HEADER`."""
+    tags = " ".join(one.service.tags)
+    address = f"{one.address}:{one.service.port}" if one.service.port else one.address
+    return (one.service.id, one.node.name, address, one.status.value, tags)
+
+
+async def info(client: catalog.Client, options: argparse.Namespace) -> None:
+    """Show the agent."""
+    found = await client.info()
+    if options.json:
+        print_json(found)
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        if isinstance(value, dict):
+            text = ", ".join(f"{key} ({there})" for key, there in value.items()) or "-"
+        else:
+            text = "-" if value in (None, "") else str(value)
+        say(f"{name.replace('_', ' '):<{width}}  {text}")

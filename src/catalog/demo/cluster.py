@@ -1,0 +1,175 @@
+"""The agents of the demo: real `catalog agent` processes on loopback, and how they are doing."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import trio
+from attrs import define, field
+
+import catalog
+from catalog.cli.failures import NO_START
+from catalog.demo.processes import Child, ChildDied, Household
+from catalog.demo.scene import Scene, ServerState
+from catalog.requests import AgentInfo, Info
+
+__all__ = ["AgentProcess", "Cluster", "free_port"]
+
+HOST = "127.0.0.1"
+LOOK_SECONDS = 0.2
+"""How often each server is asked how it is doing."""
+ANSWER_SECONDS = 2.0
+STARTS_MAX = 3
+"""A port that was free may be taken by the time the agent binds it; then all starts anew."""
+SETTLE_SECONDS = 1.0
+"""An agent that could not have its port says so within this."""
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment, for TCP and for UDP."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        ):
+            stream.bind((HOST, 0))
+            port = int(stream.getsockname()[1])
+            try:
+                datagrams.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+
+
+@define(eq=False)
+class AgentProcess:
+    """One agent: what it is told, and the process that runs it."""
+
+    name: str
+    address: str
+    arguments: tuple[str, ...]
+    child: Child | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it should answer."""
+        return self.child is not None and not self.child.killed
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self.child is not None
+        self.child.kill()
+
+
+@define(eq=False)
+class Cluster:
+    """The servers and the client agent."""
+
+    household: Household
+    scene: Scene
+    size: int
+    servers: dict[str, AgentProcess] = field(factory=dict)
+    edge: AgentProcess = field(init=False)
+    """The client agent."""
+    _noted: trio.Event = field(factory=trio.Event)
+    """Set, and replaced, when a server has given account of itself."""
+
+    async def start(self) -> None:
+        """Start all agents; with other ports once more if somebody was faster with one of them.
+
+        Raises:
+            ChildDied: an agent ended by itself.
+
+        """
+        for attempt in range(1, STARTS_MAX + 1):
+            self._plan()
+            agents = [*self.servers.values(), self.edge]
+            for agent in agents:
+                self.launch(agent)
+            try:
+                with trio.move_on_after(SETTLE_SECONDS):
+                    await self.household.watch()
+            except ChildDied as death:
+                if death.child.process.returncode != NO_START or attempt == STARTS_MAX:
+                    raise
+                for agent in agents:
+                    agent.kill()
+            else:
+                return
+
+    def launch(self, agent: AgentProcess) -> None:
+        """Start the process of an agent, again after a kill."""
+        agent.child = self.household.start(agent.name, "catalog", *agent.arguments)
+        if agent.name in self.servers:
+            self.scene.servers[agent.name] = ServerState(agent.name, agent.address)
+
+    def kill(self, agent: AgentProcess) -> None:
+        """End an agent with SIGKILL."""
+        agent.kill()
+        if agent.name in self.scene.servers:
+            self.scene.servers[agent.name].role = "killed"
+
+    def addresses(self) -> list[str]:
+        """Return where to reach the agents that should be alive."""
+        return [one.address for one in (*self.servers.values(), self.edge) if one.alive]
+
+    def leader(self) -> AgentProcess | None:
+        """Return who leads by its own account, in the newest term; `None`: nobody does."""
+        states = [one for one in self.scene.servers.values() if one.role == "leader"]
+        newest = max(states, key=lambda one: one.term, default=None)
+        return None if newest is None else self.servers[newest.name]
+
+    async def wait_leader(self) -> AgentProcess:
+        """Wait until a server leads, and the others of those alive know of it."""
+        while True:
+            leader = self.leader()
+            roles = [one.role for one in self.scene.servers.values() if one.role != "killed"]
+            if leader is not None and roles.count("follower") == len(roles) - 1:
+                return leader
+            await self._noted.wait()
+
+    async def wait_applied(self, agent: AgentProcess, index: int) -> None:
+        """Wait until a server has applied the entry at an index."""
+        while self.scene.servers[agent.name].applied < index:
+            await self._noted.wait()
+
+    async def observe(self, agent: AgentProcess) -> None:
+        """Keep the scene's account of a server up to date, for ever."""
+        while True:
+            try:
+                async with catalog.connect(agent.address) as client:
+                    while True:
+                        with trio.fail_after(ANSWER_SECONDS):
+                            self._note(agent, await client.ask(Info()))
+                        await trio.sleep(LOOK_SECONDS)
+            except (catalog.CatalogError, OSError, trio.TooSlowError):
+                await trio.sleep(LOOK_SECONDS)
+
+    def _note(self, agent: AgentProcess, info: AgentInfo) -> None:
+        state = self.scene.servers[agent.name]
+        if agent.alive:
+            state.role = info.role or "starting"
+            state.term = info.term or 0
+            state.commit = info.commit_index or 0
+            state.applied = info.applied_index or 0
+        self._noted.set()
+        self._noted = trio.Event()
+
+    def _plan(self) -> None:
+        names = [f"s{number}" for number in range(1, self.size + 1)]
+        addresses = {name: f"{HOST}:{free_port()}" for name in (*names, "edge")}
+        cluster = f"demo-{os.getpid()}"
+        self.scene.servers.clear()
+        for name, address in addresses.items():
+            arguments = ["agent", "--name", name, "--bind", address, "--cluster", cluster]
+            for other in names:
+                if other != name:
+                    arguments += ["--join", addresses[other]]
+            if name == "edge":
+                self.edge = AgentProcess(name, address, tuple(arguments))
+                continue
+            directory = self.household.directory / name
+            arguments += ["--server", "--bootstrap-expect", str(self.size)]
+            arguments += ["--data-dir", str(directory)]
+            self.servers[name] = AgentProcess(name, address, tuple(arguments))
