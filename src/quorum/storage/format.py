@@ -13,10 +13,10 @@ the size that the file had, durably, before the record was written: a file that 
 
 Behind the last record the file is zero: space is filled with zeros before it is used. A write that
 a crash has torn therefore shows: the file ends inside it, its END byte is missing, or a whole disk
-sector of it is still zero. Such a record was never acknowledged and may be dropped. Checksums that
-fail without any of these, or a record of the same chain further on, is damage to something that
-was acknowledged (Alagappan et al., FAST 2018), and nothing may be dropped. The remaining doubt: a
-damaged LAST record in which a sector is legitimately all zeros counts as torn.
+sector of it is still zero. Such a record was never acknowledged and may be dropped. A checksum that
+fails without any of these, or anything but zeros further on, is damage to something that was
+acknowledged (Alagappan et al., FAST 2018), and nothing may be dropped. The remaining doubt: a
+damaged LAST record in which a sector is all zeros, by right or by the damage, counts as torn.
 """
 
 from __future__ import annotations
@@ -114,8 +114,10 @@ def judge_tail(data: bytes, start: int, link: Link) -> Tail:
     if read(data, start) is not None or _goes_on(data, start, link):
         return Tail.DAMAGED
     numbers = _header(data, start)
-    length = numbers[0] + TRAILER_SIZE if numbers is not None else 0
-    return Tail.TORN if _is_torn(data, start, start + HEADER_SIZE + length) else Tail.DAMAGED
+    stop = start + (HEADER_SIZE if numbers is None else numbers[0] + FRAME_SIZE)
+    if numbers is not None and data.count(0, stop) < len(data) - stop:
+        return Tail.DAMAGED
+    return Tail.TORN if _is_torn(data, start, stop) else Tail.DAMAGED
 
 
 def _header(data: bytes, start: int) -> tuple[int, int, int, int] | None:

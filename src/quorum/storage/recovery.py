@@ -152,7 +152,7 @@ def _judge(final: Segment, recovery: Recovery) -> None:
     """Decide what is behind the last record of the last segment."""
     stop = recovery.segments[-1].size
     if len(final.data) < recovery.filled:
-        what = f"it was cut, it had at least {recovery.filled} bytes"
+        what = f"it had {recovery.filled} bytes or more; it was cut, or a later file is missing"
         raise corrupt(final.name, len(final.data), what)
     tail = judge_tail(final.data, stop, recovery.link)
     if tail is Tail.DAMAGED:
