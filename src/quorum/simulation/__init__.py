@@ -11,6 +11,6 @@ seed is the whole run: what fails once fails every time. `python -m quorum.simul
 
 from quorum.simulation.faults import Faults
 from quorum.simulation.report import Finding, Report
-from quorum.simulation.run import run
+from quorum.simulation.trial import run
 
 __all__ = ["Faults", "Finding", "Report", "run"]

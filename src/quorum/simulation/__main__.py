@@ -8,7 +8,7 @@ import sys
 from time import perf_counter
 
 from quorum.simulation.report import Report
-from quorum.simulation.run import STEPS, run
+from quorum.simulation.trial import STEPS, run
 
 
 def main(arguments: list[str] | None = None) -> int:

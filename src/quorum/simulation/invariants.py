@@ -134,7 +134,8 @@ class Invariants:
                 view = self.views[name]
                 if mark.index <= view.applying and view.applying:
                     raise Violation("State Machine Safety", f"{name} went back to {mark.index}")
-                self._check_chain(name, mark.index, "restored")
+                if mark.index > self.commit or self.committed[mark.index][0] != mark.term:
+                    raise Violation("Snapshot", f"{name} restores what was never committed, {mark}")
                 view.applying = mark.index
                 self.counts["snapshot in force"] += 1
             case Snapshot(mark) if mark.index != self.views[name].applying:
@@ -297,16 +298,9 @@ class Invariants:
             raise Violation("Vote durability", f"{name} leads {view.term} by a vote not on disk")
         view.match = {}
         index = max((index for term, index in self._tips if term < view.term), default=0)
-        if view.log.last < index:
+        mine = view.log.at(index)
+        if view.log.last < index or (mine is not None and mine != self.committed[index]):
             raise Violation("Leader Completeness", f"{name} leads without entry {index}")
-        self._check_chain(name, index, "leads")
-
-    def _check_chain(self, name: NodeId, index: Index, verb: str) -> None:
-        """The server's log is the one true log up to `index`."""
-        found = self.views[name].log.at(index)
-        if found is not None and index <= self.commit and found != self.committed[index]:
-            promise = "Leader Completeness" if verb == "leads" else "State Machine Safety"
-            raise Violation(promise, f"{name} {verb} with another entry {index}")
 
     def _check_match(self, name: NodeId, view: View, statistics: Statistics) -> None:
         for peer, match in statistics.match:

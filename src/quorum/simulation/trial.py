@@ -73,11 +73,11 @@ def run(
         workload=workload,
         trace=Trace(keep=trace),
     )
-    return _Run(seed, steps, nodes, world, Nemesis(world)).report()
+    return _Trial(seed, steps, nodes, world, Nemesis(world)).report()
 
 
 @define
-class _Run:
+class _Trial:
     seed: int
     steps: int
     size: int
@@ -142,7 +142,7 @@ class _Run:
 
     def _call(self) -> list[Call]:
         world = self.world
-        usual = world.leader is not None and world.random.random() < 0.7
+        usual = world.leader is not None and world.random.random() < 0.9
         name = world.leader if usual and world.leader else world.random.choice(list(world.nodes))
         node = world.nodes[name]
         if not node.up:
@@ -187,22 +187,33 @@ class _Run:
 
     def _converged(self, whole: list[Node]) -> bool:
         world = self.world
-        leader = max(
-            (view for name, view in world.observer.views.items() if not world.nodes[name].frozen),
-            key=lambda view: view.commit,
-        )
-        everyone = leader.members[1].everyone
-        return not leader.members[1].joint and all(
+        return not self._members().joint and all(
             node.applied == world.observer.commit == world.observer.views[node.id].log.last
-            for node in whole
-            if node.id in everyone
+            for node in self._wanted(whole)
         )
 
     def _answered(self, whole: list[Node]) -> bool:
-        names = {node.id for node in whole}
+        """No call is open; but for a write that was overwritten by a log that ends before it.
+
+        It learns its fate when another entry takes its place, and by now nobody writes any more.
+        """
+        names = [node.id for node in self._wanted(whole)]
         return not any(
-            call.outcome is Outcome.OPEN and call.node in names for call in self.world.clients.calls
+            call.outcome is Outcome.OPEN
+            and call.node in names
+            and call.index <= self.world.observer.commit
+            for call in self.world.clients.calls
         )
+
+    def _members(self) -> Members:
+        """The configuration that the most advanced of those who are whole goes by."""
+        views = self.world.observer.views.items()
+        whole = [view for name, view in views if not self.world.nodes[name].frozen]
+        return max(whole, key=lambda view: view.commit).members[1]
+
+    def _wanted(self, whole: list[Node]) -> list[Node]:
+        """Those of whom something may be asked: nobody tells a removed server anything more."""
+        return [node for node in whole if node.id in self._members().everyone]
 
     # Verdict
 
