@@ -99,9 +99,12 @@ def on_append_reply(state: State, sender: NodeId, reply: AppendReply) -> None:
     if reply.match is not None:
         if reply.match <= state.log.last_index:  # more than we have ever sent is not an answer
             peer.matched(reply.match)
-    elif peer.mode is not Mode.SNAPSHOT and peer.match <= reply.hint_index < peer.next - 1:
+    elif peer.mode is Mode.SNAPSHOT or reply.hint_index < peer.match:
+        pass  # an answer that has been overtaken
+    elif reply.hint_index < peer.next - 1 or peer.next < state.log.first:
         # "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry", by
-        # whole terms: both sides skip what cannot be the same.
+        # whole terms: both sides skip what cannot be the same. (Or: what was sent got lost, and is
+        # no longer in our log, so that the heartbeat could not ask about it.)
         peer.probe(state.log.last_within(reply.hint_index, reply.hint_term) + 1)
 
 
