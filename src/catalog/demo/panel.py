@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from math import ceil
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from catalog.demo.scene import PHASES, Scene
+from catalog.demo.scene import PHASES, Moment, Scene
 
 __all__ = ["Panel"]
 
@@ -24,7 +26,10 @@ ROLE_STYLES = {
 }
 KIND_STYLES = {"info": "", "kill": "red", "good": "green", "bad": "bold red"}
 KIND_MARKS = {"info": "·", "kill": "✗", "good": "✓", "bad": "!"}
-OTHER_LINES = 13
+WIDTH_MAX = 110
+MARGIN = 14
+"""Columns of a line of the timeline that are not its text: frame, time and mark."""
+OTHER_LINES = 9
 """Lines of the panel that are neither servers nor timeline."""
 TIMELINE_LINES_MIN = 4
 
@@ -50,17 +55,18 @@ class Panel:
             Group(_progress(scene), _servers(scene), _work(scene), Text(), self._timeline(scene)),
             title="catalog demo",
             subtitle=f"{scene.elapsed:.1f} s",
-            width=min(self._console.width, 110),
+            width=min(self._console.width, WIDTH_MAX),
             border_style="dim",
         )
 
     def _timeline(self, scene: Scene) -> Table:
-        room = self._console.height - OTHER_LINES - len(scene.servers)
+        room = max(self._console.height - OTHER_LINES - len(scene.servers), TIMELINE_LINES_MIN)
+        width = min(self._console.width, WIDTH_MAX) - MARGIN
         lines = Table.grid(padding=(0, 1))
         lines.add_column(justify="right", style="dim", no_wrap=True)
         lines.add_column(no_wrap=True)
         lines.add_column(overflow="fold")
-        for moment in scene.timeline[-max(room, TIMELINE_LINES_MIN) :]:
+        for moment in _newest(scene.timeline, room, width):
             style = KIND_STYLES[moment.kind]
             lines.add_row(
                 f"{moment.at:.1f}",
@@ -68,6 +74,15 @@ class Panel:
                 Text(moment.text, style=style),
             )
         return lines
+
+
+def _newest(timeline: Sequence[Moment], room: int, width: int) -> Sequence[Moment]:
+    """Return as many of the newest moments as fit into `room` lines of `width` characters."""
+    for count, moment in enumerate(reversed(timeline)):
+        room -= ceil(len(moment.text) / width)
+        if room < 0:
+            return timeline[len(timeline) - count :]
+    return timeline
 
 
 def _progress(scene: Scene) -> RenderableType:
