@@ -1,8 +1,8 @@
 """Clients that call the cluster and write down what they saw.
 
-A call ends in one of three ways, and the difference is the whole point: *ok* (with a result), *failed*
-(it certainly did not happen and never will), *unknown* (it may have happened, or may yet). A call
-whose server died, or that took too long, is unknown.
+A call ends in one of three ways, and the difference is the whole point: *ok* (with a result),
+*failed* (it certainly did not happen and never will), *unknown* (it may have happened, or may yet).
+A call whose server died, or that took too long, is unknown.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A disk that is slow, batches its writes, and loses at a crash what it had not synced.
 
-Two states matter. The *durable* one survives a crash for certain; here are term, vote, the log as
-columns, and snapshots. The *queue* holds orders on their way: at a crash any prefix of them may have
-reached the platter, and a torn last order counts as not written (a journal's checksum drops it).
-Orders are carried out in the order given, all that wait together as one write.
+Two states matter. The *durable* one survives a crash for certain: term, vote, the log as columns,
+and snapshots. The *queue* holds orders on their way: at a crash any prefix of them may have reached
+the platter, and a torn last order counts as not written (a journal's checksum drops it). Orders are
+carried out in the order given, all that wait together as one write.
 """
 
 from __future__ import annotations

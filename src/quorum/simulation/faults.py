@@ -2,8 +2,8 @@
 
 A run in which everything fails a little all the time explores little: a cluster under constant
 partitions never gets to the bugs that need a long healthy spell before them. So every seed draws
-which kinds of fault it has at all, how often, and how hard ("swarm testing"). It draws the cluster's
-settings as well, among them absurdly small limits, because limits are where the branches are.
+which kinds of fault it has at all, how often, and how hard ("swarm testing"). It draws the
+cluster's settings as well, among them absurdly small limits: limits are where the branches are.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from quorum.simulation.disks import Disk
 from quorum.simulation.logs import Chain, Ledger, Log
 
 
-class Violation(Exception):  # noqa: N818 - it is what it is called
+class Violation(Exception):
     """A promise was broken: which, and how."""
 
     def __init__(self, promise: str, detail: str) -> None:
@@ -257,14 +257,13 @@ class Invariants:
             kept = log.at(entries.first)
             if kept is not None and kept[0] == entries.terms[0]:
                 raise Violation("Log Matching", f"{name} truncated entries that do match")
-        _, before = log.members
         mismatch = log.write(entries)
         if mismatch is not None:
             raise Violation("Log Matching", f"{name} has another entry at {mismatch}")
         if Kind.MEMBERS in entries.kinds:
-            self._check_configurations(name, before, entries)
+            self._check_configurations(name, entries)
 
-    def _check_configurations(self, name: NodeId, before: Members, entries: Entries) -> None:
+    def _check_configurations(self, name: NodeId, entries: Entries) -> None:
         """§6: from C_old over C_old,new to C_new, so that majorities always overlap."""
         if entries.first <= self.views[name].log.mark.index:
             return

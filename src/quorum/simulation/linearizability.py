@@ -1,9 +1,10 @@
-"""Is there an order of the operations that explains what every client saw?
+"""Whether some order of the operations explains what every client saw.
 
-The question is Herlihy and Wing's: each operation must seem to happen at one moment between its call
-and its return. The search is Wing and Gong's with Lowe's memory: pick an operation that no pending
-one must precede, apply it to the model, go on; remember every (set of operations done, state) that
-led nowhere. An operation whose outcome is unknown may happen at any time after its call, or never.
+The question is Herlihy and Wing's: each operation must seem to happen at one moment between its
+call and its return. The search is Wing and Gong's with Lowe's memory: pick an operation that no
+pending one must precede, apply it to the model, go on; remember every (set of operations done,
+state) that led nowhere. An operation whose outcome is unknown may happen at any time after its
+call, or never.
 
 The histories are of lists to which unique values are appended (`quorum.simulation.machines.Lists`);
 different lists are independent, so each is searched by itself.
@@ -22,7 +23,7 @@ STATES_MAX = 200_000
 """States looked at before the search gives up; a sane history needs about one an operation."""
 
 
-class TooHard(Exception):  # noqa: N818 - a fact about the history, not about the program
+class TooHard(Exception):
     """The search gave up: neither a proof nor a refutation."""
 
 

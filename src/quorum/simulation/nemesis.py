@@ -1,7 +1,7 @@
 """Who breaks things at moments: crashes, pauses, partitions, slow disks, and a restless operator.
 
-And who makes them whole again: `freeze` picks a minority that stays as broken as it is, so that what
-is left must make progress without it.
+And who makes them whole again: `freeze` picks a minority that stays as broken as it is, so that
+what is left must make progress without it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Nemesis:
     def _configurations(self) -> list[Members]:
         """All that may still be in force somewhere: in a log, and not known to be replaced."""
         observer = self.world.observer
-        found = []
+        found: list[Members] = []
         for view in observer.views.values():
             chain = view.log.configurations
             newest = max(k for k, (at, _) in enumerate(chain) if k == 0 or at <= observer.commit)

@@ -1,4 +1,7 @@
-"""What a run or a sweep found, and what it did to find it: a quiet run must not look like a good one."""
+"""What a run or a sweep found, and what it did to find it.
+
+A run in which nothing happened must not look like one in which nothing went wrong.
+"""
 
 from __future__ import annotations
 
@@ -98,9 +101,9 @@ class Report:
         rate = self.events / seconds if seconds else 0.0
         return "\n".join(
             [
-                f"{self.seeds} seeds, {self.steps} steps, {self.events} events, "
-                f"{self.commits} commits, {self.simulated:.0f} s simulated in {seconds:.1f} s "
-                f"({rate:.0f} events/s)",
+                f"{self.seeds} seeds, {self.steps} steps, {self.commits} commits",
+                f"{self.events} events in {seconds:.1f} s ({rate:.0f}/s)",
+                f"{self.simulated:.0f} s simulated",
                 line("operations", self.operations),
                 line("faults", self.faults),
                 line("happenings", self.happenings),

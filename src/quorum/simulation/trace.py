@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from attrs import asdict, define, field, has
+from attrs import define, field, fields, has
 
 from quorum.core.raft import Statistics
 from quorum.messages import Entries, Members, NodeId
@@ -63,12 +63,12 @@ def brief(value: object) -> str:
             return f"({','.join(value.voters)}{outgoing}{learners})"
         case tuple():
             return f"({', '.join(map(brief, value))})"
-        case _ if has(type(value)):
-            fields = asdict(value, recurse=False).items()  # type: ignore[call-overload]
+        case _ if has(kind := type(value)):
+            pairs = [(each.name, getattr(value, each.name)) for each in fields(kind)]
             inner = ", ".join(
-                f"{name}={brief(each)}" for name, each in fields if each not in (None, "", False)
+                f"{name}={brief(each)}" for name, each in pairs if each not in (None, "", False)
             )
-            return f"{type(value).__name__}({inner})"
+            return f"{kind.__name__}({inner})"
         case _:
             return str(value)
 

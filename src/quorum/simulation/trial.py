@@ -138,7 +138,9 @@ class _Trial:
             self.calls[client] = self._call()
         elif world.now - calls[0].invoked > patience:
             world.clients.abandoned(calls)
-        world.after(world.spread(world.pace.think), self._client, client)
+        # Whoever was turned away waits a little longer.
+        failed = any(call.outcome is Outcome.FAILED for call in calls)
+        world.after(world.spread(world.pace.think * (5 if failed else 1)), self._client, client)
 
     def _call(self) -> list[Call]:
         world = self.world

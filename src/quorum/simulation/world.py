@@ -280,10 +280,10 @@ class World:
                 case Persist():
                     self.observer.synced(node.id, order)
                     ticket = order.ticket
-                case Save(mark, sender=None):
-                    self.post(node, Compacted(mark))
-                case Save(mark, _, sender, term, round_):
+                case Save(mark, _, str(sender), term, round_):
                     self.post(node, SnapshotArrived(sender, term, round_, mark))
+                case Save(mark):
+                    self.post(node, Compacted(mark))
                 case Trim():
                     pass
         if ticket:
