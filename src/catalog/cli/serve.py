@@ -21,6 +21,7 @@ __all__ = ["configure", "run"]
 
 LEAVE_SECONDS = 5.0
 """How long saying farewell may take; a second signal cuts it short."""
+JOIN_LOOK_SECONDS = 0.1
 LOG_FORMAT = "%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s"
 LOG_TIME_FORMAT = "%H:%M:%S"
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         datefmt=LOG_TIME_FORMAT,
         stream=sys.stderr,
     )
-    run = Run(config)
+    run = Run(config, options.join_timeout)
     try:
         trio.run(run.serve)
     except Exception as problem:
@@ -53,6 +54,8 @@ class Run:
     """One agent, from its start to its farewell."""
 
     config: catalog.AgentConfig
+    join_timeout: float
+    """Seconds for one of the addresses to join to answer."""
     opened: bool = False
     _leave: trio.Event = field(factory=trio.Event)
 
@@ -66,6 +69,7 @@ class Run:
 
     async def _live(self) -> None:
         async with catalog.open_catalog(self.config) as agent:
+            await self._join(agent)
             self.opened = True
             log.info("%s listens on %s; Ctrl-C leaves the cluster", agent.name, agent.address)
             await self._leave.wait()
@@ -74,6 +78,23 @@ class Run:
                 await agent.leave()
             if limit.cancelled_caught:
                 log.warning("no farewell within %g s; the others will notice", LEAVE_SECONDS)
+
+    async def _join(self, agent: catalog.Agent) -> None:
+        """Wait until gossip knows somebody else.
+
+        The agent would go on trying for ever; but a person who mistyped an address wants to know,
+        and an agent that sees nobody is of no use to anybody.
+        """
+        with trio.move_on_after(self.join_timeout if self.config.join else 0):
+            while True:
+                if len(await agent.members()) > 1:
+                    return
+                await trio.sleep(JOIN_LOOK_SECONDS)
+        if self.config.join:
+            raise catalog.StartError(
+                f"nobody answered at {', '.join(self.config.join)} within {self.join_timeout:g} s; "
+                f"start an agent there, correct --join, or give it more time with --join-timeout"
+            )
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for _ in signals:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from math import ceil
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -66,7 +65,7 @@ class Panel:
         lines.add_column(justify="right", style="dim", no_wrap=True)
         lines.add_column(no_wrap=True)
         lines.add_column(overflow="fold")
-        for moment in _newest(scene.timeline, room, width):
+        for moment in self._newest(scene.timeline, room, width):
             style = KIND_STYLES[moment.kind]
             lines.add_row(
                 f"{moment.at:.1f}",
@@ -75,14 +74,13 @@ class Panel:
             )
         return lines
 
-
-def _newest(timeline: Sequence[Moment], room: int, width: int) -> Sequence[Moment]:
-    """Return as many of the newest moments as fit into `room` lines of `width` characters."""
-    for count, moment in enumerate(reversed(timeline)):
-        room -= ceil(len(moment.text) / width)
-        if room < 0:
-            return timeline[len(timeline) - count :]
-    return timeline
+    def _newest(self, timeline: Sequence[Moment], room: int, width: int) -> Sequence[Moment]:
+        """Return as many of the newest moments as fit into `room` lines of `width` columns."""
+        for count, moment in enumerate(reversed(timeline)):
+            room -= len(Text(moment.text).wrap(self._console, width))
+            if room < 0:
+                return timeline[len(timeline) - count :]
+        return timeline
 
 
 def _progress(scene: Scene) -> RenderableType:
