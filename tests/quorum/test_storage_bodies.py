@@ -43,7 +43,7 @@ def test_a_write_comes_back_in_order() -> None:
         )
     )
 
-    assert expected == unpack_body(pack_write(batch))
+    assert expected == unpack_body(b"".join(pack_write(batch)))
 
 
 def test_a_trim_comes_back() -> None:
@@ -66,7 +66,7 @@ def test_arbitrary_bytes_raise_value_error_only(data: bytes) -> None:
     "body",
     [
         pytest.param(pack_opening(Opening("n1", "blue", Outline(5, "a", MARK, 8, 2, 19))), id="o"),
-        pytest.param(pack_write([Persist(1, 3, "a", RUN, MARK)]), id="w"),
+        pytest.param(b"".join(pack_write([Persist(1, 3, "a", RUN, MARK)])), id="w"),
         pytest.param(pack_trim(Trim(MARK, 6, 1), term=4, vote=None), id="t"),
     ],
 )

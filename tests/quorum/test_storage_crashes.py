@@ -26,6 +26,7 @@ LAYOUT = Layout(PLACE, "n1", "test", segment_bytes=700, fill_bytes=512)
 BOOT = SnapshotMark(members=Members(("n1", "n2")))
 SECOND = SnapshotMark(2, 1, 10, Members(("n1", "n2")), 0)
 NINTH = SnapshotMark(9, 4, 40, Members(("n1", "n3")), 8)
+FIFTEENTH = SnapshotMark(15, 6, 50, Members(("n1", "n3")), 8)
 BIG = Entries(10, (5,), (50,), b"\x00", (b"\x55" * 600,))
 
 Step: TypeAlias = tuple[Persist, ...] | Trim | tuple[SnapshotMark, bytes]
@@ -39,6 +40,12 @@ STEPS: list[Step] = [
     (NINTH, b"nine"),
     (write(BIG, term=5, reset=NINTH),),
     (write(entries(10, 6, 6), term=6, vote="n2"), write(entries(12, 6), term=6, vote="n2")),
+    (write(evolve(BIG, first=13, terms=(6,)), term=6),),
+    (write(evolve(BIG, first=14, terms=(6,)), term=6),),
+    (write(evolve(BIG, first=15, terms=(6,)), term=6),),
+    (FIFTEENTH, b"fifteen"),
+    Trim(FIFTEENTH, 15, 6),
+    (write(term=7, vote="n1"),),
 ]
 
 
@@ -242,6 +249,21 @@ def test_every_missing_file_is_noticed(journal: dict[str, bytes]) -> None:
             reopened(restored({key: journal[key] for key in journal if key != name}))
 
 
+def test_a_lost_rewrite_is_noticed() -> None:
+    """A record that changed no term and no index is missed too, when it is cut off."""
+    disk = FaultyDisk()
+    files, _ = opened(disk)
+    files.persist([write(entries(1, 1, 1))])
+    before = len(disk.read(PLACE / "journal-0000000001").rstrip(b"\0"))
+    files.persist([write(evolve(entries(2, 1), payloads=(b"other",)))])
+    files.close()
+    reopened(disk)
+    content = disk.read(PLACE / "journal-0000000001")
+    disk.put(PLACE / "journal-0000000001", content[:before])
+    with pytest.raises(CorruptJournal, match="does not go on where segment 1 ends"):
+        reopened(disk)
+
+
 def test_a_journal_without_segments_is_noticed(journal: dict[str, bytes]) -> None:
     """Snapshots without a journal are not taken for a new server."""
     snapshots = {name: journal[name] for name in journal if name.startswith("snapshot")}
@@ -272,7 +294,7 @@ def test_the_snapshot_in_force_must_be_there() -> None:
     """A journal whose snapshot is gone is refused before the server starts."""
     disk = FaultyDisk()
     lived(disk)
-    disk.remove(PLACE / "snapshot-00000000000000000009-00000000000000000004")
+    disk.remove(PLACE / "snapshot-00000000000000000015-00000000000000000006")
     with pytest.raises(CorruptJournal, match="in force is missing"):
         reopened(disk)
 

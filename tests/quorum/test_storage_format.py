@@ -26,7 +26,7 @@ def chain(*bodies: bytes) -> tuple[bytes, Link, list[int]]:
     data, link, starts = b"", Link(), []
     for body in bodies:
         starts.append(len(data))
-        record, link = seal(body, link, filled=0)
+        record, link = seal([body], link, filled=0)
         data += record
     return data, link, starts
 
@@ -34,7 +34,7 @@ def chain(*bodies: bytes) -> tuple[bytes, Link, list[int]]:
 @given(st.binary(max_size=50), st.integers(0, 2**63), st.integers(0, 2**32 - 1))
 def test_read_undoes_seal(body: bytes, sequence: int, checksum: int) -> None:
     """A record comes back with its body and its place in the chain."""
-    data, link = seal(body, Link(sequence, checksum), filled=77)
+    data, link = seal([body], Link(sequence, checksum), filled=77)
     record = read(b"before" + data + b"behind", 6)
 
     assert record is not None
@@ -52,7 +52,7 @@ def test_arbitrary_bytes_are_no_record(data: bytes, start: int) -> None:
 
 def test_another_chain_does_not_continue() -> None:
     """A whole record that follows something else is recognized by its link."""
-    record, _ = seal(b"body", Link(4, 123), filled=0)
+    record, _ = seal([b"body"], Link(4, 123), filled=0)
     found = read(record, 0)
 
     assert found is not None
@@ -72,7 +72,7 @@ def test_zeros_are_a_clean_end() -> None:
 def test_a_write_cut_at_any_byte_is_torn(size: int) -> None:
     """Wherever a crash cuts the last write, in zeros or at the file's end, it shows as torn."""
     data, link, _ = chain(b"acknowledged")
-    record, _ = seal(b"\x55" * size, link, filled=0)
+    record, _ = seal([b"\x55" * size], link, filled=0)
     for cut in range(1, len(record)):
         for behind in (b"", bytes(len(record) - cut), ZEROS):
             assert judge_tail(data + record[:cut] + behind, len(data), link) is Tail.TORN, cut
@@ -82,7 +82,7 @@ def test_a_write_cut_at_any_byte_is_torn(size: int) -> None:
 def test_a_write_without_any_one_sector_is_torn(lead: int) -> None:
     """Sectors reach the disk in any order; a record that lacks one shows as torn."""
     link = Link()
-    record, _ = seal(b"\x55" * 1700, link, filled=0)
+    record, _ = seal([b"\x55" * 1700], link, filled=0)
     data = b"\xaa" * lead + record
     for low in range(0, len(data), SECTOR):
         lost = bytearray(data)
@@ -94,7 +94,7 @@ def test_a_write_without_any_one_sector_is_torn(lead: int) -> None:
 def test_every_flipped_bit_of_the_last_record_is_damage() -> None:
     """A flipped bit does not make an acknowledged record look torn."""
     data, link, _ = chain(b"first")
-    record, _ = seal(b"last, but acknowledged", link, filled=0)
+    record, _ = seal([b"last, but acknowledged"], link, filled=0)
     for bit in range(8 * len(record)):
         flipped = bytearray(record)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -113,10 +113,22 @@ def test_every_flipped_bit_before_the_last_record_is_damage() -> None:
         assert judge_tail(bytes(flipped) + ZEROS, start, link) is Tail.DAMAGED, bit
 
 
+@pytest.mark.parametrize("length", [1, 4, HEADER_SIZE])
+def test_every_zeroed_stretch_before_the_last_record_is_damage(length: int) -> None:
+    """Zeros in a record do not make it look torn when the chain goes on behind it."""
+    data, _, starts = chain(b"first", b"\x55" * 300, b"third")
+    start, link = starts[1], Link(1, int.from_bytes(data[starts[1] - 5 : starts[1] - 1], "little"))
+    for place in range(start, starts[2] - length + 1):
+        zeroed = bytearray(data)
+        zeroed[place : place + length] = bytes(length)
+        if bytes(zeroed) != data:
+            assert judge_tail(bytes(zeroed) + ZEROS, start, link) is Tail.DAMAGED, place
+
+
 def test_a_record_of_another_chain_is_damage() -> None:
     """A whole record that does not continue the chain is not dropped as torn."""
     data, link, _ = chain(b"one")
-    stray, _ = seal(b"stray", Link(link.sequence, link.checksum ^ 1), filled=0)
+    stray, _ = seal([b"stray"], Link(link.sequence, link.checksum ^ 1), filled=0)
 
     assert judge_tail(data + stray, len(data), link) is Tail.DAMAGED
 
@@ -129,5 +141,5 @@ def test_a_body_has_a_limit() -> None:
             return RECORD_BYTES_MAX + 1
 
     with pytest.raises(ValueError, match="limit"):
-        seal(Huge(), Link(), filled=0)
+        seal([Huge()], Link(), filled=0)
     assert HEADER_SIZE < FRAME_SIZE

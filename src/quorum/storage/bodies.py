@@ -79,8 +79,8 @@ def pack_opening(opening: Opening) -> bytes:
     )
 
 
-def pack_write(orders: Sequence[Persist]) -> bytes:
-    """A batch as bytes: the newest term and vote, then each order's reset and entries in turn."""
+def pack_write(orders: Sequence[Persist]) -> list[bytes]:
+    """A batch as the parts of a body: the newest term and vote, then each reset and entries."""
     newest = orders[-1]
     parts = [_WRITE_HEAD.pack(_WRITE, newest.term), _pack_name(newest.vote)]
     for order in orders:
@@ -88,7 +88,7 @@ def pack_write(orders: Sequence[Persist]) -> bytes:
             parts += _operation(_RESET, pack_mark(order.reset))
         if order.entries:
             parts += _operation(_ENTRIES, pack(order.entries))
-    return b"".join(parts)
+    return parts
 
 
 def pack_trim(order: Trim, *, term: Term, vote: NodeId | None) -> bytes:

@@ -12,8 +12,11 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-_Fate: TypeAlias = Callable[[int, bytes], list[tuple[int, bytes | None]]]
-"""What is left of a write (offset, data)."""
+_Pending: TypeAlias = list[tuple[int, bytes | None]]
+"""Writes (offset, data) and cuts (size, None) that were not synced."""
+
+_Fate: TypeAlias = Callable[[_Pending], _Pending]
+"""What is left of them."""
 
 
 class PowerCut(OSError):
@@ -23,8 +26,7 @@ class PowerCut(OSError):
 @define(eq=False)
 class _Inode:
     durable: bytes = b""
-    pending: list[tuple[int, bytes | None]] = field(factory=list)
-    """Writes (offset, data) and cuts (size, None) that were not synced."""
+    pending: _Pending = field(factory=list)
 
     def content(self) -> bytes:
         data = bytearray(self.durable)
@@ -36,13 +38,9 @@ class _Inode:
                 data[offset : offset + len(piece)] = piece
         return bytes(data)
 
-    def survivor(self, fate: _Fate | None) -> _Inode:
-        """Without what was not synced (None), or with all of it but what befell the last write."""
-        if fate is None or not self.pending:
-            return _Inode(self.durable)
-        *others, (offset, piece) = self.pending
-        last = fate(offset, piece) if piece is not None else [(offset, piece)]
-        return _Inode(_Inode(self.durable, [*others, *last]).content())
+    def survivor(self, fate: _Fate) -> _Inode:
+        """The file after a power cut that did this to what was not synced."""
+        return _Inode(_Inode(self.durable, fate(self.pending)).content())
 
 
 @define(eq=False)
@@ -94,16 +92,19 @@ class FaultyDisk:
     def survivors(self, *, sector: int = 512) -> Iterator[FaultyDisk]:
         """Disks that a power cut at this moment may leave behind.
 
-        What was not synced is there or not; so are names; the last write to each file may be cut
-        after any of some bytes, or lack any one of its sectors.
+        What was not synced is there, or not, or only the last write to each file is, or that was
+        cut after any of some bytes, or lacks any one of its sectors. New names are there or not,
+        and removed ones are gone, or all back, or any one of them is.
         """
         pending = [inode.pending[-1] for inode in self._names.values() if inode.pending]
         longest = max((len(piece) for _, piece in pending if piece is not None), default=0)
         cuts = {1, 20, 40, longest // 2, longest - 2, longest - 1}
-        fates: list[_Fate | None] = [None, _cut(longest)]
+        fates: list[_Fate] = [lambda _: [], lambda pending: pending, lambda pending: pending[-1:]]
         fates += [_cut(size) for size in sorted(cuts) if 0 < size < longest]
         fates += [_lacking(number, sector) for number in range(longest // sector + 2)]
-        for names in (self._names, self._durable_names):
+        removed = self._durable_names.keys() - self._names.keys()
+        back = [{**self._names, path: self._durable_names[path]} for path in sorted(removed)]
+        for names in (self._names, self._durable_names, *back):
             for fate in fates:
                 yield _disk({path: inode.survivor(fate) for path, inode in names.items()})
 
@@ -163,17 +164,29 @@ class FaultyDisk:
 
 
 def _cut(size: int) -> _Fate:
-    """Only the first bytes of the write arrived."""
-    return lambda offset, piece: [(offset, piece[:size])]
+    """Only the first bytes of the last write arrived."""
+
+    def fate(pending: _Pending) -> _Pending:
+        return [
+            *pending[:-1],
+            *((offset, piece and piece[:size]) for offset, piece in pending[-1:]),
+        ]
+
+    return fate
 
 
 def _lacking(number: int, sector: int) -> _Fate:
-    """All but one sector of the file's arrived, counted from where the write begins."""
+    """All but one of the file's sectors in the last write arrived; counted from its begin."""
 
-    def fate(offset: int, piece: bytes) -> list[tuple[int, bytes | None]]:
+    def fate(pending: _Pending) -> _Pending:
+        if not pending:
+            return pending
+        *others, (offset, piece) = pending
+        if piece is None:
+            return pending
         low = max(0, (offset // sector + number) * sector - offset)
         high = (offset // sector + number + 1) * sector - offset
-        return [(offset, piece[:low]), (offset + high, piece[high:])]
+        return [*others, (offset, piece[:low]), (offset + high, piece[high:])]
 
     return fate
 

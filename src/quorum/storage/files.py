@@ -133,7 +133,7 @@ class JournalFiles:
             return
         self._check_saved(order.mark)
         self._outline.trim(order)
-        self._append(pack_trim(order, term=self._outline.term, vote=self._outline.vote))
+        self._append([pack_trim(order, term=self._outline.term, vote=self._outline.vote)])
         # A segment can go when the next one was opened with nothing but trimmed entries before it.
         while len(self._segments) > 1 and self._segments[1].last < self._outline.first:
             self._remove(segment_name(self._segments.pop(0).number))
@@ -211,7 +211,7 @@ class JournalFiles:
         body = pack_opening(opening)
         stop = len(body) + FRAME_SIZE
         filled = stop + (layout.fill_bytes if layout.sync else 0)
-        record, link = seal(body, self._link, filled=filled)
+        record, link = seal([body], self._link, filled=filled)
         if before is not None and self._file is not None:
             before = evolve(before, size=self._offset)
             self._file.close()
@@ -241,12 +241,13 @@ class JournalFiles:
             raise
         return file
 
-    def _append(self, body: bytes) -> float:
+    def _append(self, body: Sequence[bytes]) -> float:
         """Write one record and make it durable; return the seconds that this took."""
         assert self._file is not None, "the journal is open"
         sync, fill_bytes = self._layout.sync, self._layout.fill_bytes
-        stop = self._offset + len(body) + FRAME_SIZE
-        if stop > self._filled and sync and len(body) <= fill_bytes // 4:
+        length = sum(map(len, body)) + FRAME_SIZE
+        stop = self._offset + length
+        if stop > self._filled and sync and length <= fill_bytes // 4:
             self._file.write_at(bytes(fill_bytes), self._filled)
             self._file.sync()
             self._filled += fill_bytes

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from enum import Enum
 from itertools import pairwise
 
@@ -78,14 +79,20 @@ class Tail(Enum):
     DAMAGED = "a record that was acknowledged and is damaged"
 
 
-def seal(body: bytes, link: Link, *, filled: int) -> tuple[bytes, Link]:
-    """The record that continues the chain after `link`, and where the chain is then."""
-    if len(body) > RECORD_BYTES_MAX:
-        raise ValueError(f"a record of {len(body)} bytes; the limit is {RECORD_BYTES_MAX}")
-    numbers = _NUMBERS.pack(len(body), link.sequence + 1, link.checksum, filled)
+def seal(body: Sequence[bytes], link: Link, *, filled: int) -> tuple[bytes, Link]:
+    """The record that continues the chain after `link`, and where the chain is then.
+
+    The body comes in parts, so that large ones are copied only once.
+    """
+    length = sum(map(len, body))
+    if length > RECORD_BYTES_MAX:
+        raise ValueError(f"a record of {length} bytes; the limit is {RECORD_BYTES_MAX}")
+    numbers = _NUMBERS.pack(length, link.sequence + 1, link.checksum, filled)
     header = numbers + _CHECK.pack(zlib.crc32(numbers)) + MAGIC
-    checksum = zlib.crc32(body, zlib.crc32(header))
-    record = b"".join((header, body, _CHECK.pack(checksum), END))
+    checksum = zlib.crc32(header)
+    for part in body:
+        checksum = zlib.crc32(part, checksum)
+    record = b"".join((header, *body, _CHECK.pack(checksum), END))
     return record, Link(link.sequence + 1, checksum)
 
 

@@ -29,7 +29,7 @@ from quorum.storage.worker import Worker
 
 T = TypeVar("T")
 
-INLINE_SECONDS_MAX = 100e-6
+INLINE_SECONDS_MAX = 200e-6
 """A write and sync that is expected to take less is done at once, in the caller's task: to hand it
 to a thread and back costs 30 to 45 µs, and as much again of the processor."""
 
