@@ -8,6 +8,7 @@ rest is in our words.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log10
 
 import pytest
@@ -150,7 +151,7 @@ def test_4_3_a_failure_is_probed_within_2n_minus_1_periods() -> None:
                if isinstance(s.message, Ping)]  # fmt: skip
     for name in "abcdefgh":
         places = [i for i, target in enumerate(targets) if target == name]
-        gaps = [b - a for a, b in zip(places, places[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(places)]
         assert max(gaps) <= 2 * 8 - 1
 
 
@@ -167,7 +168,7 @@ def test_lifeguard_lha_probe_scales_interval_and_timeout_up_to_nine_times() -> N
     for i in range(20):
         bench.hear(Suspect("me", i, "a"))
     pings = [bench.now for _ in range(3) if until_ping(bench)]
-    gaps = [b - a for a, b in zip(pings, pings[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(pings)]
 
     assert bench.swim.statistics().health_score == 8
     assert gaps == [pytest.approx(9.0), pytest.approx(9.0)]

@@ -94,7 +94,7 @@ def test_death_raises_the_incarnation_that_an_alive_must_beat() -> None:
 
 
 def test_a_newer_suspicion_starts_afresh() -> None:
-    """It has its own clock and its own confirmations, and an Alive of its number does not end it."""
+    """It has its own clock and confirmations, and an Alive of its number does not end it."""
     config = evolve(QUIET, probe_interval=1.0, probe_timeout=0.5)
     bench = Bench(*"abcdefgh", config=config)
     shortest = 4.0
@@ -109,7 +109,7 @@ def test_a_newer_suspicion_starts_afresh() -> None:
 
 @pytest.mark.parametrize(("accusers", "dies"), [("a", 24.0), ("ab", 14.0), ("abcd", 4.0)])
 def test_a_suspect_dies_sooner_the_more_accuse_it(accusers: str, dies: float) -> None:
-    """Alone: six times the shortest; half way with one of three confirmations; then the shortest."""
+    """Alone: six times the shortest; with one of three confirmations half way; then the least."""
     bench = Bench(*"abcdefgh", "x", config=evolve(QUIET, probe_interval=1.0, probe_timeout=0.5))
     effects = bench.hear(*(Suspect("x", 0, n) for n in accusers))
     before = [

@@ -155,7 +155,8 @@ def play(history: list[tuple[float, list[Event]]], *, leaves: bool) -> list[list
     swim = Swim(Peer("me", address_of("me")), Config(), now=now, random=Random(7), encode=encode)
     effects = []
     incarnation = 0
-    for wait, batch in [*history, (0.1, [Departed(1)] if leaves else []), *history]:
+    farewell: list[Event] = [Departed(1)] if leaves else []
+    for wait, batch in [*history, (0.1, farewell), *history]:
         now += wait
         effects.append(swim.step(batch, now=now))
         me = swim.members["me"]

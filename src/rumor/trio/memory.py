@@ -132,7 +132,8 @@ class MemoryPort:
     def receive_nowait(self) -> tuple[bytes, Address]:
         """Take a datagram that is there, or raise ``trio.WouldBlock``."""
         if not self._datagrams:
-            self._readable = trio.Event()
+            if self._readable.is_set():  # else somebody may be waiting for this very event
+                self._readable = trio.Event()
             raise trio.WouldBlock
         return self._datagrams.popleft()
 
