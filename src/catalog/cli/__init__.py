@@ -1,6 +1,6 @@
 """The `catalog` command.
 
-`arguments` says what can be asked, `failures` how a command ends; `serve` runs an agent, `queries`,
+`arguments` says what can be asked, `catalog.exits` how it ends; `serve` runs an agent, `queries`,
 `keys` and `watch` ask one, and `catalog.demo` shows what the whole can take.
 """
 
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 from catalog.cli import keys, queries, serve, watch
 from catalog.cli.arguments import parse
-from catalog.cli.failures import DONE, FAILED, Failure, sole
 from catalog.demo import run as demo
+from catalog.exits import DONE, FAILED, Failure, sole
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status (see `catalog.cli.failures`)."""
+    """Run the command; return its exit status (see `catalog.exits`)."""
     try:
         return _run(arguments)
     except Failure as failure:

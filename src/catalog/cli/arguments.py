@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from catalog.cli.failures import USAGE, Failure
 from catalog.config import PORT, parse_address
 from catalog.errors import ConfigError
+from catalog.exits import USAGE, Failure
 
 __all__ = ["AGENT_VARIABLE", "DEFAULT_AGENT", "address", "build_parser", "parse"]
 

@@ -10,7 +10,7 @@ import trio
 
 import catalog
 from catalog.cli.arguments import AGENT_VARIABLE
-from catalog.cli.failures import FAILED, NO_AGENT, Failure, sentence, sole
+from catalog.exits import FAILED, NO_AGENT, Failure, sentence, sole
 
 __all__ = ["ask"]
 

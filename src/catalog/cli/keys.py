@@ -8,9 +8,9 @@ import sys
 import catalog
 from catalog.cli import plain
 from catalog.cli.asking import ask
-from catalog.cli.failures import USAGE, Failure
 from catalog.cli.output import print_json, say
 from catalog.cli.queries import consistency
+from catalog.exits import USAGE, Failure
 
 __all__ = ["run"]
 

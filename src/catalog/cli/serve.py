@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 
 import catalog
-from catalog.cli.failures import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
+from catalog.exits import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
 from quorum.errors import QuorumError
 from rumor.errors import RumorError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -9,9 +10,9 @@ import trio
 from attrs import define, field
 
 import catalog
-from catalog.cli.failures import NO_START
 from catalog.demo.processes import Child, ChildDied, Household
 from catalog.demo.scene import Scene, ServerState
+from catalog.exits import NO_START
 from catalog.requests import AgentInfo, Info
 
 __all__ = ["AgentProcess", "Cluster", "free_port"]
@@ -128,6 +129,15 @@ class Cluster:
             if leader is not None and roles.count("follower") == len(roles) - 1:
                 return leader
             await self._noted.wait()
+
+    async def wait_edge(self) -> None:
+        """Wait until the client agent answers, and knows all servers."""
+        while True:
+            with contextlib.suppress(catalog.CatalogError, OSError):
+                async with catalog.connect(self.edge.address) as client:
+                    if len(await client.members()) > self.size:
+                        return
+            await trio.sleep(LOOK_SECONDS)
 
     async def wait_applied(self, agent: AgentProcess, index: int) -> None:
         """Wait until a server has applied the entry at an index."""

@@ -2,15 +2,15 @@
 
 `POST /count` with a text answers `{"provider", "words", "distinct", "favourite"}`; `GET /health` is
 what the agent's check asks.
-It prints one line, `{"port": ...}`, when it is registered, and serves until killed.
+It serves until it is killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
-import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,9 +107,8 @@ async def offer(agent: str, name: str, server: WordServer, interval: float) -> N
         ),
     )
     async with catalog.connect(agent) as client:
-        await client.register(service)
-        sys.stdout.write(json.dumps({"port": server.port}) + "\n")
-        sys.stdout.flush()
+        with contextlib.suppress(catalog.Unavailable, catalog.Indeterminate):
+            await client.register(service)  # if it cannot now, the agent does as soon as it can
         await trio.sleep_forever()
 
 

@@ -18,12 +18,12 @@ import trio
 from attrs import frozen
 
 import catalog
-from catalog.cli.failures import DONE, FAILED, Failure, sentence, sole
 from catalog.demo.cluster import Cluster
 from catalog.demo.display import choose, showing
 from catalog.demo.processes import SIGNALS, ChildDied, Household
 from catalog.demo.scene import Scene, Summary
 from catalog.demo.story import Story
+from catalog.exits import DONE, FAILED, Failure, sentence, sole
 
 __all__ = ["Options", "run"]
 

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import define, field
 
-from catalog.cli.failures import Failure
 from catalog.demo.cluster import AgentProcess, Cluster
 from catalog.demo.load import Writer
 from catalog.demo.processes import Child
 from catalog.demo.scene import Scene
 from catalog.demo.verify import count_lost
 from catalog.demo.witness import Witness
+from catalog.exits import Failure
 from catalog.requests import Consistency
 
 __all__ = ["Story"]
@@ -85,8 +85,10 @@ class Story:
             scene.summary.leader_before = self.old_leader.name
             term = scene.servers[self.old_leader.name].term
             scene.tell(f"{self.old_leader.name} leads, in term {term}", "good")
+            await cluster.wait_edge()
             return
-        raise Failure(f"no leader within {START_SECONDS:.0f} s of the start of the servers")
+        what = "leader" if scene.summary.leader_before is None else "answer from the client agent"
+        raise Failure(f"no {what} within {START_SECONDS:.0f} s of the start")
 
     async def _start_services(self) -> None:
         scene, cluster = self.scene, self.cluster

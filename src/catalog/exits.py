@@ -1,4 +1,4 @@
-"""How the command ends: one line for a person, one number for a script.
+"""How the `catalog` command ends: one line for a person, one number for a script.
 
 0    done
 1    it could not be done, or the demo's own checks failed; the line says what and why
@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 
 __all__ = ["DONE", "FAILED", "NO_AGENT", "NO_START", "USAGE", "Failure", "sentence", "sole"]
@@ -41,8 +40,3 @@ def sentence(error: BaseException) -> str:
     else:
         text = str(error) or type(error).__name__
     return " ".join(text.split())
-
-
-def is_taken(error: BaseException) -> bool:
-    """Whether a port could not be had because somebody else has it."""
-    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE
