@@ -38,8 +38,9 @@ from rumor.errors import (
     RumorError,
 )
 from rumor.messages import Address, Health, Name
-from rumor.trio.agent import Agent, AgentStatistics, open_agent
+from rumor.trio.agent import Agent, open_agent
 from rumor.trio.subscription import Subscription
+from rumor.trio.traffic import AgentStatistics
 from rumor.trio.view import EventsLost, Member, MembershipEvent
 
 __all__ = [

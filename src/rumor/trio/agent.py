@@ -15,10 +15,10 @@ from random import Random
 from types import MappingProxyType
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from rumor.config import Config
-from rumor.core.swim import Statistics, Swim
+from rumor.core.swim import Swim
 from rumor.effects import Answer, Conflicted, Effect, Exchange, Notification, Send, Settled
 from rumor.errors import AgentClosed, ConfigError, ForeignCluster, JoinFailed, ProtocolError
 from rumor.events import (
@@ -36,6 +36,7 @@ from rumor.trio.inbox import Inbox
 from rumor.trio.ports import OpenPort, Port, open_sockets
 from rumor.trio.streams import ask, receive_request
 from rumor.trio.subscription import Subscription
+from rumor.trio.traffic import AgentStatistics, Traffic
 from rumor.trio.view import Member, event_of, events_so_far, member_of
 from rumor.wire import Wire, check_address, check_name, encode, encode_meta
 
@@ -52,43 +53,6 @@ STREAM_FAULTS = (
 
 FAILURES_MAX = 256
 """Reasons why dialling failed that are remembered for the text of a ``JoinFailed``."""
-
-
-@define
-class Traffic:
-    """Counts of what passed the port."""
-
-    datagrams_sent: int = 0
-    datagrams_unsent: int = 0
-    bytes_sent: int = 0
-    datagrams_received: int = 0
-    datagrams_malformed: int = 0
-    datagrams_foreign: int = 0
-    streams_served: int = 0
-    streams_refused: int = 0
-    streams_failed: int = 0
-
-
-@frozen
-class AgentStatistics:
-    """A look at one agent; counts are since its start."""
-
-    swim: Statistics
-    datagrams_sent: int
-    datagrams_unsent: int
-    """The kernel did not take them: a full buffer, no route."""
-    bytes_sent: int
-    """In datagrams, without the headers of UDP and IP."""
-    datagrams_received: int
-    datagrams_malformed: int
-    """Dropped: not of our protocol."""
-    datagrams_foreign: int
-    """Dropped: of another cluster."""
-    streams_served: int
-    streams_refused: int
-    """Closed at once: too many at a time."""
-    streams_failed: int
-    """Broken off, in either direction: by the peer, by its bytes, by time."""
 
 
 @define
@@ -201,11 +165,7 @@ class Agent:
 
     def statistics(self) -> AgentStatistics:
         """Counts of members, of work done and of traffic."""
-        traffic = self._traffic
-        return AgentStatistics(
-            swim=self._swim.statistics(),
-            **{name: getattr(traffic, name) for name in Traffic.__slots__ if name[0] != "_"},
-        )
+        return self._traffic.statistics(self._swim.statistics())
 
     # --- the loop ------------------------------------------------------------------------------
 
