@@ -16,6 +16,7 @@ from catalog.api import Catalog
 from catalog.client import Client, connect
 from catalog.config import AgentConfig
 from catalog.errors import (
+    AgentFailed,
     Busy,
     CatalogError,
     ConfigError,
@@ -51,6 +52,7 @@ from catalog.subscriptions import Subscription
 __all__ = [
     "Agent",
     "AgentConfig",
+    "AgentFailed",
     "Answer",
     "Busy",
     "Catalog",

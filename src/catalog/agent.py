@@ -1,61 +1,438 @@
-"""Being written: the signatures are settled, the bodies follow."""
+"""An agent: gossip, a share in consensus if it is a server, and the door to all of it.
+
+What an agent is made of, each in a file of its own:
+
+    door        one port; sorts connections          presence, roster   whom gossip shows
+    home        the directory of a server            bootstrap          who founds the cluster
+    forward     how requests reach a server          replica, watch     a server's own answers
+    rpc, serving, channel, frames, faults            connections between agents
+    keeper, checks   what is registered here         reconciler         gossip into catalog
+
+Here they are put together, started, and stopped.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from random import Random
+from typing import Any, Final, TypeVar
 
+import trio
+from attrs import evolve
+
+import quorum
+import rumor
 from catalog.api import Catalog
-from catalog.config import AgentConfig
-from catalog.requests import Request
-from catalog.subscriptions import Subscription
+from catalog.bootstrap import Waits, advance
+from catalog.checks import Checker
+from catalog.config import Address, AgentConfig, format_address, parse_address
+from catalog.door import Door, open_door
+from catalog.errors import AgentFailed, CatalogError, StartError, Unavailable
+from catalog.forward import Local, Remote
+from catalog.frames import MAGIC
+from catalog.home import Home, open_home
+from catalog.keeper import Keeper
+from catalog.model import Role
+from catalog.presence import Presence
+from catalog.reconciler import Reconciler
+from catalog.replica import Replica
+from catalog.requests import (
+    AgentInfo,
+    AskedNode,
+    Deregister,
+    Follow,
+    Heartbeat,
+    Info,
+    Members,
+    News,
+    Register,
+    Request,
+)
+from catalog.roster import Roster
+from catalog.rpc import Connections, open_connections
+from catalog.serving import Serving
+from catalog.subscriptions import Subscription, running
+from catalog.watch import WatchedRegistry
+from quorum.trio.links import MAGIC as QUORUM_MAGIC
+from rumor.wire import MAGIC as RUMOR_MAGIC
+
+__all__ = ["Agent", "open_catalog"]
+
+log = logging.getLogger("catalog")
 
 T = TypeVar("T")
+
+LEAVE_SECONDS_MAX: Final = 5.0
+"""How long each step of leaving may take."""
 
 
 class Agent(Catalog):
     """A running agent; made by `open_catalog`."""
 
+    def __init__(
+        self,
+        config: AgentConfig,
+        door: Door,
+        gossip: rumor.Agent,
+        *,
+        connections: Connections,
+        home: Home | None,
+        nursery: trio.Nursery,
+    ) -> None:
+        random = Random()
+        self._config = config
+        self._door = door
+        self._gossip = gossip
+        self._home = home
+        self._nursery = nursery
+        self._random = random
+        self._roster = roster = Roster(gossip)
+        hold = config.hold
+        self._route: Local | Remote
+        if home is not None:
+            self._route = Local(connections, lambda: roster.servers, hold=hold, random=random)
+        else:
+            self._route = Remote(
+                connections, lambda: list(roster.servers.values()), hold=hold, random=random
+            )
+        self._keeper = Keeper(
+            roster.me.to_node(), self.ask, interval=config.sync_interval, random=random
+        )
+        self._state = "" if home is None else "starting"
+
+    # What users do.
+
     @property
     def name(self) -> str:
         """The name of the agent, and of its node."""
-        raise NotImplementedError
+        return self._config.name
 
     @property
     def address(self) -> str:
         """`host:port`, where other agents and clients reach this one."""
-        raise NotImplementedError
+        return format_address(self._gossip.address)
 
     async def ask(self, request: Request[T]) -> T:
         """See `Catalog.ask`."""
-        raise NotImplementedError
+        answer: T = await self._answer(request, direct=False)
+        return answer
 
-    def subscribe(self, name: str) -> AbstractAsyncContextManager[Subscription]:
+    @asynccontextmanager
+    async def subscribe(self, name: str) -> AsyncIterator[Subscription]:
         """See `Catalog.subscribe`."""
-        raise NotImplementedError
+
+        async def follow(request: Follow) -> News:
+            return await self.ask(request)
+
+        async with running(Subscription(name, follow, random=self._random), self._nursery) as one:
+            yield one
 
     async def wait_leader(self) -> str:
         """Wait until a leader answers; return its name. There is no timeout here: use trio's."""
-        raise NotImplementedError
+        while True:
+            try:
+                await self.ask(AskedNode(self.name))
+                info = await self._route.ask(Info()) if self._home is None else self._info()
+            except Unavailable:
+                continue
+            if info.leader is not None:
+                leader: str = info.leader
+                return leader
 
     async def leave(self) -> None:
         """Leave for good: deregister what is registered here, hand over leadership, say farewell.
 
         Without this the end of the agent looks like a crash to the others: its node turns
-        critical, and everything stays in the catalog until it comes back.
+        critical, and everything stays in the catalog until it comes back. A server that leaves
+        remains a voter, so that it may return with its data.
         """
-        raise NotImplementedError
+        try:
+            with trio.move_on_after(LEAVE_SECONDS_MAX):
+                await self._keeper.clear()
+        except CatalogError as error:
+            log.warning("%s leaves with services registered: %s", self.name, error)
+        with trio.move_on_after(LEAVE_SECONDS_MAX):
+            await self._hand_over()
+        await self._gossip.leave()
+
+    # Answering.
+
+    async def _answer(self, request: Request[Any], direct: bool) -> Any:  # noqa: FBT001 - a Handler
+        match request:
+            case Register(service):
+                return await self._keeper.register(service)
+            case Deregister(service_id):
+                return await self._keeper.deregister(service_id)
+            case Heartbeat():
+                self._keeper.heartbeat(request)
+            case Members():
+                return tuple(known.to_member() for known in self._roster.known.values())
+            case Info():
+                return self._info()
+            case _:
+                return await self._route.ask(request, direct=direct)
+        return None
+
+    def _info(self) -> AgentInfo:
+        known = self._roster.known
+        info = AgentInfo(
+            name=self.name,
+            agent=Role.SERVER if self._home else Role.CLIENT,
+            address=self.address,
+            datacenter=self._config.datacenter,
+            cluster=self._config.cluster,
+            version=_version(),
+            services=len(self._keeper.local.services),
+            members=sum(one.alive for one in known.values()),
+            state=self._state or ("running" if self._roster.servers else "no server is known"),
+        )
+        replica = self._replica
+        if replica is None:
+            return info
+        statistics = replica.server.statistics()
+        return evolve(
+            info,
+            epoch=replica.epoch,
+            role=statistics.role.value,
+            term=statistics.term,
+            leader=statistics.leader,
+            commit_index=statistics.commit,
+            applied_index=replica.registry.applied,
+            last_index=statistics.last_index,
+            snapshot_index=statistics.snapshot_index,
+            peers={
+                name: format_address(known[name].address) if name in known else ""
+                for name in statistics.members.everyone
+            },
+        )
+
+    @property
+    def _replica(self) -> Replica | None:
+        return self._route.replica if isinstance(self._route, Local) else None
+
+    async def _hand_over(self) -> None:
+        replica = self._replica
+        if replica is None or not replica.server.is_leader:
+            return
+        match = replica.server.statistics().match
+        heirs = [(index, name) for name, index in match if name in self._roster.servers]
+        if heirs:
+            try:
+                await replica.server.transfer_leadership(max(heirs)[1])
+            except quorum.QuorumError as error:
+                log.info("%s could not hand over leadership: %s", self.name, error)
+
+    # Running.
+
+    async def start(self) -> None:
+        """Start everything; return when the agent can be used."""
+        nursery = self._nursery
+        self._roster.read()
+        nursery.start_soon(self._roster.run)
+        serving = Serving(self._answer, cluster=self._config.cluster, name=self.name)
+        nursery.start_soon(serving.run, self._door.doorway(MAGIC))
+        if self._home is not None:
+            await nursery.start(self._run_server, self._home, self._route)
+        nursery.start_soon(self._keeper.run)
+        nursery.start_soon(Checker(self._keeper, random=self._random).run)
+
+    async def _run_server(
+        self, home: Home, route: Local, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        """Found the cluster if need be, then take part in consensus; started as soon as we can."""
+        ready = False
+        while (waits := await self._found(home)) is not None:
+            self._state = waits.text
+            route.problem = waits.text
+            log.log(logging.ERROR if waits.problem else logging.INFO, "%s", waits.text)
+            if not ready:
+                ready = True
+                task_status.started()
+            await self._roster.wait_change()
+        founding, name = home.founding, self.name
+        links = quorum.TcpLinks(
+            name,
+            founding.cluster_id,
+            listener=self._door.doorway(QUORUM_MAGIC),
+            config=self._config.raft,
+        )
+        registry = WatchedRegistry()
+        try:
+            async with quorum.open_server(
+                name, registry, storage=home.open_storage(), links=links, config=self._config.raft
+            ) as server:
+                self._door.doorway(QUORUM_MAGIC).closed = False
+                self._state = "running"
+                route.replica = replica = Replica(server, registry, founding.digest)
+                if not ready:
+                    ready = True
+                    task_status.started()
+                reconciler = Reconciler(
+                    replica, self._roster, interval=self._config.reconcile_interval
+                )
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(replica.run)
+                    nursery.start_soon(reconciler.run)
+                    nursery.start_soon(self._follow_servers, links, home)
+        except quorum.QuorumError as error:
+            raise (AgentFailed if route.replica else StartError)(str(error)) from error
+
+    async def _found(self, home: Home) -> Waits | None:
+        """Take the steps of founding that can be taken; return what must be waited for."""
+        while True:
+            servers = [
+                known
+                for known in self._roster.known.values()
+                if known.server
+                and known.alive
+                and known.presence.datacenter == self._config.datacenter
+            ]
+            founding, waits = advance(home.founding, self._config.bootstrap_expect, servers)
+            if founding == home.founding:
+                return waits
+            await home.remember(founding)
+            await self._gossip.set_meta(_presence(self._config, home).to_meta())
+            log.info(
+                "%s: founders %s %s",
+                self.name,
+                ", ".join(founder.name for founder in founding.founders),
+                "are agreed" if founding.agreed else "are the set to found with",
+            )
+
+    async def _follow_servers(self, links: quorum.TcpLinks, home: Home) -> None:
+        """Tell Raft where the servers are, and remember it for the next start."""
+        while True:
+            others = {
+                name: format_address(address)
+                for name, address in self._roster.servers.items()
+                if name != self.name
+            }
+            for name, address in others.items():
+                links.learn(name, address)
+            seeds = tuple(sorted(others.values()))
+            if seeds and seeds != home.founding.seeds:
+                await home.remember(evolve(home.founding, seeds=seeds))
+                continue  # it took a while
+            await self._roster.wait_change()
 
 
 @asynccontextmanager
 async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
     """Run an agent for as long as the block lasts.
 
+    A server of a cluster that is still to be founded is ready before that: requests wait for it,
+    for `config.hold` seconds. Use `Agent.wait_leader`.
+
     Raises:
         StartError: it cannot run like this: the port is taken, the directory belongs to another
             agent or cluster, nobody answers at any address of `join`.
+        AgentFailed: it had to stop; the block was cancelled.
 
     """
-    raise NotImplementedError
-    yield Agent()
+    failure: Exception | None = None
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(open_home(config)) if config.server else None
+        magics = (MAGIC, QUORUM_MAGIC, RUMOR_MAGIC)
+        door = await stack.enter_async_context(open_door(parse_address(config.bind), magics))
+        door.doorway(QUORUM_MAGIC).closed = True
+        gossip = await stack.enter_async_context(_open_gossip(config, door, home))
+        connections = await stack.enter_async_context(
+            open_connections(cluster=config.cluster, name=config.name)
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                agent = Agent(
+                    config, door, gossip, connections=connections, home=home, nursery=nursery
+                )
+                # Whoever we join asks back at our door.
+                nursery.start_soon(door.run)
+                await _join(config, gossip, home)
+                await agent.start()
+                try:
+                    yield agent
+                except Exception as error:  # noqa: BLE001 - raised below, without the group
+                    failure = error
+                finally:
+                    nursery.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            raise _sole(group) from failure
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def _open_gossip(
+    config: AgentConfig, door: Door, home: Home | None
+) -> AsyncIterator[rumor.Agent]:
+    host, port = door.address if config.advertise is None else parse_address(config.advertise)
+    try:
+        async with rumor.open_agent(
+            config.name,
+            bind=door.address,
+            advertise=(host, port or door.address[1]),
+            meta=_presence(config, home).to_meta(),
+            config=config.gossip,
+            cluster=config.cluster,
+            listener=door.doorway(RUMOR_MAGIC),
+        ) as gossip:
+            yield gossip
+    except (rumor.ConfigError, rumor.MetaTooLarge) as error:
+        raise StartError(str(error)) from error
+
+
+async def _join(config: AgentConfig, gossip: rumor.Agent, home: Home | None) -> None:
+    """Meet the others: those named, and those remembered."""
+    founding = None if home is None else home.founding
+    remembered = () if founding is None else founding.seeds
+    seeds = [await _resolve(address) for address in (*config.join, *remembered)]
+    try:
+        await gossip.join(seeds)
+    except rumor.JoinFailed as error:
+        if config.join and (founding is None or not founding.agreed):
+            raise StartError(
+                f"nobody answers at {', '.join(config.join)}: start an agent there first, and see "
+                f"that its cluster is {config.cluster!r} ({error})"
+            ) from error
+        log.warning("%s", error)  # the whole cluster may be starting again
+
+
+async def _resolve(text: str) -> Address:
+    host, port = parse_address(text, what="join")
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"join {text!r}: the name cannot be resolved: {error}") from error
+    address = found[0][4]
+    return str(address[0]), int(address[1])
+
+
+def _presence(config: AgentConfig, home: Home | None) -> Presence:
+    if home is None:
+        return Presence(Role.CLIENT, config.datacenter, config.meta)
+    founding = home.founding
+    return Presence(
+        Role.SERVER,
+        config.datacenter,
+        config.meta,
+        expect=config.bootstrap_expect,
+        nonce=founding.me.nonce,
+        digest=founding.digest,
+        agreed=founding.agreed,
+    )
+
+
+def _sole(group: BaseException) -> BaseException:
+    """Return the first error that is not a group."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def _version() -> str:
+    try:
+        return version("quorumkit")
+    except PackageNotFoundError:
+        return "unknown"

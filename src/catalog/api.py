@@ -112,10 +112,12 @@ class Catalog(ABC):
         try:
             yield index
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(FAREWELL_SECONDS):
-                # Otherwise somebody else removed it, or the agent will in a moment.
-                with suppress(NotRegistered, Unavailable):
-                    await self.deregister(service.id)
+            with (
+                trio.move_on_after(FAREWELL_SECONDS, shield=True),
+                # Then somebody else has removed it, or the agent will in a moment.
+                suppress(NotRegistered, Unavailable),
+            ):
+                await self.deregister(service.id)
 
     async def lookup(
         self,

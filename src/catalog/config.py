@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from attrs import Attribute, field, frozen
 from attrs.validators import instance_of
@@ -83,7 +83,7 @@ def _check_duration(_self: AgentConfig, attribute: Attribute[Any], value: float)
 
 def _check_meta(self: AgentConfig, attribute: Attribute[Any], value: Mapping[str, str]) -> None:
     try:
-        check_meta(self, attribute, dict(value))
+        check_meta(self, attribute, cast("Mapping[object, object]", value))
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from None
     size = sum(len(key.encode()) + len(text.encode()) for key, text in value.items())

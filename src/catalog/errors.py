@@ -7,6 +7,7 @@
     ├── Refused         a command was applied by every replica, and every replica said no
     ├── ConfigError     a setting makes no sense; nothing was started
     ├── StartError      an agent could not start: port taken, foreign directory, no seed answers
+    ├── AgentFailed     an agent had to stop: its disk failed, or a fault of ours
     ├── Unavailable     it cannot be done now; nothing was written, a retry is safe
     │   ├── NoLeader    the servers have no leader that can be reached
     │   ├── NoServers   no agent that could answer can be reached
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from catalog.commands import Applied
 
 __all__ = [
+    "AgentFailed",
     "Busy",
     "CatalogError",
     "ConfigError",
@@ -97,6 +99,15 @@ class StartError(CatalogError):
     It is not running, and its directory is as it was.
     The text says what stood in the way: a port that is taken, a directory of another agent or
     cluster, addresses to join at which nobody answers.
+    """
+
+
+class AgentFailed(CatalogError):
+    """An agent had to stop while it ran.
+
+    What was acknowledged is safe with the other servers, and on this one's disk as far as that can
+    be read.
+    The text says why; mend that, then start the agent again.
     """
 
 

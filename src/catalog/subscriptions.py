@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Self
 
@@ -28,7 +28,7 @@ from catalog.errors import CatalogError, OutOfStep
 from catalog.model import Change, Delta, View
 from catalog.requests import Follow, News
 
-__all__ = ["CHANGES_WAITING_MAX", "Subscription"]
+__all__ = ["CHANGES_WAITING_MAX", "Subscription", "running"]
 
 log = logging.getLogger("catalog")
 
@@ -156,3 +156,19 @@ class Subscription:
             self.connected = False
             self._closed = True
             self._bell.set()
+
+
+@asynccontextmanager
+async def running(one: Subscription, nursery: trio.Nursery) -> AsyncIterator[Subscription]:
+    """Run a subscription in the background for as long as the block lasts."""
+    scope = trio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            await one.run()
+
+    nursery.start_soon(run)
+    try:
+        yield one
+    finally:
+        scope.cancel()

@@ -1,0 +1,204 @@
+"""Founding a cluster: how servers that know nothing agree on who the first voters are.
+
+Raft begins with a configuration that all of its servers share; where it comes from is outside the
+paper, and a mistake there is the worst of all: two sets of voters with a majority each, both of
+which acknowledge writes.
+
+So a server that is to found a cluster of N takes three steps, and remembers each before it says so:
+
+1. It waits until gossip shows exactly N servers of its data centre that expect N. Then it *locks*
+   on that set: names and nonces, sorted. It never locks on another one.
+2. It tells by gossip, as a digest, which set it is locked on, and waits until it has seen every
+   member of the set say the same (or one of them say that it has).
+3. All of the set are locked on it for ever, so no other set can ever come about that shares a
+   server with it. The set is *agreed*, and Raft begins with it.
+
+If two servers lock on different sets, neither of these is ever agreed and nothing is founded; the
+log then says what to do. That is the price, and it is the right one.
+
+A nonce tells the lives of a server apart. It is drawn for an empty directory and kept in it. A
+server that lost its disk has forgotten its votes; under its old name, with an empty log, it could
+help to elect a leader that lacks acknowledged writes. But it has a new nonce, hence another digest
+than its former fellows, and the digest is part of the name that Raft's connections begin with
+(`cluster_id`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, Self
+
+from attrs import evolve, field, frozen
+
+from catalog.errors import ProtocolError
+from catalog.presence import Known
+
+__all__ = ["Founder", "Founding", "Waits", "advance"]
+
+FORMAT = 1
+
+
+@frozen(order=True)
+class Founder:
+    """A server in a certain life."""
+
+    name: str
+    nonce: str
+
+
+def _sorted_founders(founders: Iterable[Founder]) -> tuple[Founder, ...]:
+    return tuple(sorted(founders))
+
+
+@frozen
+class Founding:
+    """How far a server has come; what it must not forget."""
+
+    me: Founder
+    cluster: str
+    founders: tuple[Founder, ...] = field(default=(), converter=_sorted_founders)
+    """The set that it is locked on; empty: none yet."""
+    agreed: bool = False
+    seeds: tuple[str, ...] = ()
+    """Where the others were last seen, to find them after a restart; a hint, and no more."""
+
+    @property
+    def digest(self) -> str:
+        """What it tells of the set; empty: it is not locked."""
+        if not self.founders:
+            return ""
+        pairs = [[founder.name, founder.nonce] for founder in self.founders]
+        text = json.dumps([self.cluster, pairs], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def cluster_id(self) -> str:
+        """What Raft's connections and files are marked with."""
+        return f"{self.cluster}/{self.digest}"
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is kept on disk: JSON, for people to read."""
+        fields = {
+            "format": FORMAT,
+            "name": self.me.name,
+            "nonce": self.me.nonce,
+            "cluster": self.cluster,
+            "founders": [[founder.name, founder.nonce] for founder in self.founders],
+            "agreed": self.agreed,
+            "seeds": list(self.seeds),
+        }
+        return json.dumps(fields, indent=2).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ProtocolError: it is something else, or damaged.
+
+        """
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            if fields["format"] != FORMAT:
+                raise ValueError(f"format {fields['format']!r} is not known")  # noqa: TRY301
+            return cls(
+                Founder(_text(fields["name"]), _text(fields["nonce"])),
+                _text(fields["cluster"]),
+                tuple(Founder(_text(name), _text(nonce)) for name, nonce in fields["founders"]),
+                fields["agreed"] is True,
+                tuple(map(_text, fields["seeds"])),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(
+                f"not a record of how a cluster was founded: {error!r:.200}"
+            ) from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, not {value!r:.100}")
+    return value
+
+
+@frozen
+class Waits:
+    """What a founding waits for."""
+
+    text: str
+    problem: bool = False
+    """Whether somebody has to do something."""
+
+
+def advance(
+    founding: Founding, expect: int, known: Iterable[Known]
+) -> tuple[Founding, Waits | None]:
+    """Return how far the founding can go, and what it waits for then; `None`: it is done.
+
+    Args:
+        founding: what this server remembers.
+        expect: with how many servers, itself included, it wants to found the cluster.
+        known: the servers of its data centre that are alive, itself included.
+
+    """
+    servers = sorted(known, key=lambda one: one.name)
+    if founding.agreed:
+        return founding, None
+    if not founding.founders:
+        founding, waits = _lock(founding, expect, servers)
+        if waits is not None:
+            return founding, waits
+    return _agree(founding, servers)
+
+
+def _lock(founding: Founding, expect: int, servers: list[Known]) -> tuple[Founding, Waits | None]:
+    """Step 1."""
+    me = founding.me.name
+    names = ", ".join(one.name for one in servers)
+    others = [one for one in servers if one.name != me]
+    strange = [one for one in others if one.presence.expect != expect]
+    if any(one.presence.agreed for one in others):
+        return founding, Waits(
+            f"{me} was not there when the servers {names} founded this cluster, or has lost its "
+            f"data since; it takes no part: give it the data back, or found another cluster",
+            problem=True,
+        )
+    if strange:
+        return founding, Waits(
+            f"{me} expects {expect} servers, but {strange[0].name} expects "
+            f"{strange[0].presence.expect}: start all of them with the same bootstrap_expect",
+            problem=True,
+        )
+    if len(servers) > expect:
+        return founding, Waits(
+            f"{len(servers)} servers are here ({names}) where {expect} are expected; nothing is "
+            f"founded: stop {len(servers) - expect} of them, or expect {len(servers)} on all",
+            problem=True,
+        )
+    if len(servers) < expect:
+        missing = expect - len(servers)
+        return founding, Waits(f"{me} waits for {missing} more servers; here are: {names}")
+    founders = tuple(Founder(one.name, one.presence.nonce) for one in servers)
+    return evolve(founding, founders=founders), None
+
+
+def _agree(founding: Founding, servers: list[Known]) -> tuple[Founding, Waits | None]:
+    """Steps 2 and 3."""
+    said = {Founder(one.name, one.presence.nonce): one.presence for one in servers}
+    like_us = [
+        founder
+        for founder in founding.founders
+        if founder == founding.me or (founder in said and said[founder].digest == founding.digest)
+    ]
+    witness = any(
+        said[founder].agreed for founder in like_us if founder in said and founder != founding.me
+    )
+    if witness or len(like_us) == len(founding.founders):
+        return evolve(founding, agreed=True), None
+    missing = ", ".join(one.name for one in founding.founders if one not in like_us)
+    return founding, Waits(
+        f"{founding.me.name} waits until {missing} confirm that they found the cluster together; "
+        f"if that never comes, the servers saw different sets: stop all, empty their directories, "
+        f"start again"
+    )

@@ -1,0 +1,139 @@
+"""An agent's directory: the record of how its cluster was founded, and Raft's files.
+
+    data_dir/
+    ├── lock             held while an agent runs here
+    ├── bootstrap.json   see `catalog.bootstrap`
+    └── raft/            see `quorum.storage`
+
+Nothing that the record says is told to others before it is on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+from attrs import define
+
+from catalog.bootstrap import Founder, Founding
+from catalog.config import AgentConfig
+from catalog.errors import ProtocolError, StartError
+from quorum import Members, MemoryStorage, Storage
+from quorum.storage.journal import JournalStorage
+
+__all__ = ["Home", "open_home"]
+
+RECORD = "bootstrap.json"
+
+
+@define
+class Home:
+    """A server's memory; `directory` is `None` where it forgets all when it stops."""
+
+    directory: Path | None
+    founding: Founding
+
+    async def remember(self, founding: Founding) -> None:
+        """Keep a record; it is durable when this returns."""
+        if self.directory is not None:
+            await trio.to_thread.run_sync(
+                _write_durably, self.directory / RECORD, founding.to_bytes()
+            )
+        self.founding = founding
+
+    def open_storage(self) -> Storage:
+        """Return the storage of the log; only once the founding is agreed."""
+        founding = self.founding
+        members = Members(voters=[founder.name for founder in founding.founders])
+        if self.directory is None:
+            return MemoryStorage(members=members)
+        return JournalStorage(
+            self.directory / "raft",
+            node=founding.me.name,
+            cluster=founding.cluster_id,
+            members=members,
+        )
+
+
+@asynccontextmanager
+async def open_home(config: AgentConfig) -> AsyncIterator[Home]:
+    """Hold a server's directory for as long as the block lasts.
+
+    Raises:
+        StartError: the directory cannot be used, or is not this server's.
+
+    """
+    blank = Founding(Founder(config.name, secrets.token_hex(8)), config.cluster)
+    directory = config.data_dir
+    if directory is None:
+        yield Home(None, blank)
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("ab")
+    except OSError as error:
+        raise StartError(f"data_dir {directory} cannot be used: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartError(
+                f"data_dir {directory} is in use by another agent; stop it, or use another one"
+            ) from error
+        founding = _read(directory, config)
+        if not config.bootstrap_expect and (founding is None or not founding.founders):
+            raise StartError(
+                f"data_dir {directory} has no data: say in bootstrap_expect how many servers found "
+                f"the cluster, 1, 3 or 5"
+            )
+        home = Home(directory, blank if founding is None else founding)
+        if founding is None:
+            await home.remember(blank)
+        yield home
+
+
+def _read(directory: Path, config: AgentConfig) -> Founding | None:
+    path = directory / RECORD
+    try:
+        founding = Founding.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        if (directory / "raft").exists():
+            raise StartError(
+                f"data_dir {directory} has a log, but {RECORD} is missing; nothing was touched: "
+                f"restore that file, or start with an empty directory under a new name"
+            ) from None
+        return None
+    except OSError as error:
+        raise StartError(f"{path} cannot be read: {error.strerror}") from error
+    except ProtocolError as error:
+        raise StartError(
+            f"{path} is damaged ({error}); nothing was touched: restore the file, or start with an "
+            f"empty directory under a new name"
+        ) from error
+    if (founding.me.name, founding.cluster) != (config.name, config.cluster):
+        raise StartError(
+            f"data_dir {directory} belongs to server {founding.me.name!r} of cluster "
+            f"{founding.cluster!r}, not to {config.name!r} of {config.cluster!r}; nothing was "
+            f"touched: correct the name, or use another directory"
+        )
+    return founding
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Replace a file such that after a power cut it is the old one or the new one."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

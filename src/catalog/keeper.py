@@ -1,0 +1,197 @@
+"""What is registered on this node, kept true in the catalog.
+
+The record here (`catalog.local`) is the truth; the catalog is made to say the same: at once after a
+change, and in full once in a while, which repairs what others did to it and what failed.
+Changes that come while a write is under way share the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from random import Random
+from typing import Any, Final
+
+import trio
+
+from catalog.commands import Applied, Batch, Command, Operation, batches
+from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
+from catalog.local import Local, difference
+from catalog.model import Node, Service, Status, TtlCheck
+from catalog.requests import AskedNode, Heartbeat, Request, Write
+from catalog.wire import encode
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger("catalog")
+
+RETRY_SECONDS: Final = (0.5, 15.0)
+"""First and longest pause after the catalog could not be written; a random part is left out."""
+ATTEMPTS_MAX: Final = 2
+"""A write is refused if somebody removes the node meanwhile; looking again repairs that."""
+
+
+class Keeper:
+    """The services and checks of this node, and the task that carries them into the catalog."""
+
+    def __init__(
+        self,
+        node: Node,
+        ask: Callable[[Request[Any]], Awaitable[Any]],
+        *,
+        interval: float,
+        random: Random,
+    ) -> None:
+        self.local = Local(node)
+        self._ask = ask
+        self._interval = interval
+        self._random = random
+        self._version = 1
+        """Counts the changes of the record."""
+        self._written = 0
+        """The version that the catalog has."""
+        self._index = 0
+        """The index at which it has it."""
+        self._turn = trio.Lock()
+        self._bell = trio.Event()
+        self._services_bell = trio.Event()
+
+    # What users do.
+
+    async def register(self, service: Service) -> int:
+        """Record a service, and return once the catalog has it."""
+        self.local.register(service, now=trio.current_time())
+        self._changed()
+        self._services_changed()
+        return await self.settle()
+
+    async def deregister(self, service_id: str) -> int:
+        """Forget a service, and return once the catalog has as well."""
+        self.local.deregister(service_id)
+        self._changed()
+        self._services_changed()
+        return await self.settle()
+
+    async def clear(self) -> None:
+        """Forget all services, and return once the catalog has as well."""
+        for service_id in self.local.services:
+            self.local.deregister(service_id)
+        self._changed()
+        self._services_changed()
+        await self.settle()
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Take a report for all TTL checks of a service."""
+        service = self.local.services.get(beat.service_id)
+        if service is None:
+            raise NotRegistered(
+                f"no service {beat.service_id!r} is registered here; nothing changed: register it "
+                f"first, with this agent"
+            )
+        checks = service.named_checks().items()
+        feeds = [check_id for check_id, check in checks if isinstance(check, TtlCheck)]
+        if not feeds:
+            raise NotRegistered(
+                f"service {beat.service_id!r} has no TTL check that could take a heartbeat; "
+                f"nothing changed"
+            )
+        for check_id in feeds:
+            self.report(check_id, beat.status, beat.output)
+
+    def report(self, check_id: str, status: Status, output: str) -> None:
+        """Take the result of a check."""
+        if self.local.report(check_id, status, output, now=trio.current_time()):
+            self._changed()
+        self._bell.set()  # a deadline may have moved
+
+    async def wait_services(self) -> None:
+        """Wait until the services change from now on."""
+        await self._services_bell.wait()
+
+    # What keeps the catalog true.
+
+    async def run(self) -> None:
+        """Carry changes into the catalog, for ever."""
+        pause, longest = RETRY_SECONDS
+        full = trio.current_time()
+        while True:
+            now = trio.current_time()
+            if self.local.expire(now=now):
+                self._changed()
+            for service_id in self.local.condemned(now=now):
+                log.warning("service %r was critical for too long; it is removed", service_id)
+                self.local.deregister(service_id)
+                self._changed()
+                self._services_changed()
+            try:
+                if now >= full:
+                    await self.compare(outputs=True)
+                    full = now + self._interval * self._random.uniform(1.0, 2.0)
+                elif self._version > self._written:
+                    await self.settle()
+            except CatalogError as error:
+                log.info("the catalog could not be brought up to date: %s", error)
+                # A write of unknown fate may yet undo a later one: so look at everything again.
+                full = trio.current_time() + pause * self._random.uniform(0.5, 1.0)
+                pause = min(2 * pause, longest)
+            else:
+                pause = RETRY_SECONDS[0]
+            with trio.move_on_at(min(self.local.deadline, full)):
+                await self._bell.wait()
+            self._bell = trio.Event()
+
+    async def settle(self) -> int:
+        """Return the index at which the catalog has all that is recorded now; write if needed.
+
+        Raises what asking raises, or `Refused`; the record stays, and is written later.
+        """
+        wanted = self._version
+        async with self._turn:
+            if self._written < wanted:
+                await self._compare(outputs=False)
+            return self._index
+
+    async def compare(self, *, outputs: bool) -> None:
+        """Compare everything with the catalog, and write what differs."""
+        async with self._turn:
+            await self._compare(outputs=outputs)
+
+    async def _compare(self, *, outputs: bool) -> None:
+        refused: Applied | None = None
+        for _ in range(ATTEMPTS_MAX):
+            view = await self._ask(AskedNode(self.local.node.name))
+            version = self._version
+            refused = None
+            for command in _fitting(difference(self.local, view, outputs=outputs)):
+                applied: Applied = await self._ask(Write(command))
+                self._index = applied.index
+                if not applied.ok:
+                    refused = applied
+            if refused is None:
+                self._written = version
+                return
+        assert refused is not None
+        raise Refused(refused)
+
+    def _changed(self) -> None:
+        self._version += 1
+        self._bell.set()
+
+    def _services_changed(self) -> None:
+        self._services_bell.set()
+        self._services_bell = trio.Event()
+
+
+def _fitting(operations: tuple[Operation, ...]) -> Iterator[Command]:
+    """Pack operations into commands, none of them too big for an entry."""
+    for command in batches(operations):
+        try:
+            encode(command)
+        except ProtocolError:
+            if not isinstance(command, Batch):
+                raise
+            middle = len(command.commands) // 2
+            yield from _fitting(command.commands[:middle])
+            yield from _fitting(command.commands[middle:])
+        else:
+            yield command

@@ -1,0 +1,172 @@
+"""The other end of `catalog.rpc`: connections from agents and users, each served by itself.
+
+Whatever a stranger sends harms its own connection only: that is closed, with one line in the log.
+Every request runs as a task of its own, and its answer leaves when it is ready; so one that waits
+for news holds up nobody. How many connections there are, and requests on each, is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from catalog.channel import FAULTS, Channel, keep_alive
+from catalog.errors import ProtocolError
+from catalog.faults import fault_of
+from catalog.frames import (
+    CALL_BYTES_MAX,
+    MAGIC,
+    VERSION,
+    Call,
+    Cancel,
+    Failure,
+    Frame,
+    Hello,
+    Result,
+)
+from catalog.requests import REQUESTS, Request
+from catalog.wire import dumps, loads
+
+__all__ = ["Serving"]
+
+log = logging.getLogger("catalog")
+
+CONNECTIONS_MAX = 512
+CALLS_MAX = 512
+"""Requests under way on one connection; one more is answered with `Busy`."""
+GREETING_SECONDS_MAX = 5.0
+IDLE_SECONDS_MAX = 300.0
+"""A connection on which nothing happens for so long is closed."""
+
+Handler = Callable[[Request[Any], bool], Awaitable[Any]]
+"""Answers a request; the flag says whether to ask nobody else."""
+
+
+class Serving:
+    """Serves connections with a handler."""
+
+    def __init__(self, handler: Handler, *, cluster: str, name: str) -> None:
+        self._handler = handler
+        self._hello = Hello(VERSION, cluster, name)
+        self._connections = 0
+
+    async def run(self, listener: trio.abc.Listener[trio.SocketStream]) -> None:
+        """Serve whoever comes, for ever."""
+        await trio.serve_listeners(self.serve, [listener])
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serve one connection until it ends."""
+        if self._connections >= CONNECTIONS_MAX:
+            log.warning(
+                "%s: %d connections; one more was refused", self._hello.name, CONNECTIONS_MAX
+            )
+            return
+        self._connections += 1
+        try:
+            keep_alive(stream)
+            channel = Channel(stream, frame_bytes_max=CALL_BYTES_MAX)
+            with trio.fail_after(GREETING_SECONDS_MAX):
+                await self._greet(stream, channel)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(channel.write)
+                await Calls(channel, self._handler, nursery).run()
+                nursery.cancel_scope.cancel()
+        except* FAULTS as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            level = logging.WARNING if isinstance(error, ProtocolError) else logging.DEBUG
+            log.log(level, "%s: a connection was closed: %s", self._hello.name, error or "too slow")
+        finally:
+            self._connections -= 1
+
+    async def _greet(self, stream: trio.SocketStream, channel: Channel) -> None:
+        magic = bytearray()
+        while len(magic) < len(MAGIC):
+            chunk = await stream.receive_some(len(MAGIC) - len(magic))
+            if not chunk:
+                raise ProtocolError("it ended before its greeting")
+            magic += chunk
+        frames = await channel.receive()
+        match frames:
+            case [Hello() as hello] if magic == MAGIC:
+                pass
+            case _:
+                raise ProtocolError("its greeting makes no sense")
+        if hello.version != VERSION or hello.cluster not in ("", self._hello.cluster):
+            text = (
+                f"agent {self._hello.name!r} speaks version {VERSION} and belongs to cluster "
+                f"{self._hello.cluster!r}; the caller speaks version {hello.version} and asks for "
+                f"cluster {hello.cluster[:64]!r}"
+            )
+            channel.put(Failure(0, "bad-request", text))
+            await channel.flush()
+            raise ProtocolError(text)
+        channel.put(self._hello)
+
+
+class Calls:
+    """The calls of one connection."""
+
+    def __init__(self, channel: Channel, handler: Handler, nursery: trio.Nursery) -> None:
+        self._channel = channel
+        self._handler = handler
+        self._nursery = nursery
+        self._under_way: dict[int, trio.CancelScope] = {}
+
+    async def run(self) -> None:
+        """Take calls until the caller closes the connection, or is silent for too long."""
+        while True:
+            frames: list[Frame] = []
+            with trio.move_on_after(IDLE_SECONDS_MAX):
+                frames = await self._channel.receive()
+                if not frames:
+                    return
+            if not frames and not self._under_way:
+                return
+            for frame in frames:
+                self._take(frame)
+            await self._channel.room()
+
+    def _take(self, frame: Frame) -> None:
+        match frame:
+            case Call():
+                if len(self._under_way) >= CALLS_MAX:
+                    text = f"{CALLS_MAX} requests are under way on this connection; back off"
+                    self._channel.put(Failure(frame.id, "busy", text))
+                elif frame.id in self._under_way:
+                    raise ProtocolError(f"two calls have the number {frame.id}")
+                else:
+                    scope = self._under_way[frame.id] = trio.CancelScope()
+                    self._nursery.start_soon(self._answer, frame, scope)
+            case Cancel(number):
+                if (scope_ := self._under_way.get(number)) is not None:
+                    scope_.cancel()
+            case _:
+                raise ProtocolError(f"a {type(frame).__name__} frame is none of a caller's")
+
+    async def _answer(self, call: Call, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                frame = await self._handle(call)
+                self._channel.put(frame)
+        finally:
+            del self._under_way[call.id]
+
+    async def _handle(self, call: Call) -> Result | Failure:
+        try:
+            kind = REQUESTS.get(call.method)
+            if kind is None:
+                raise ProtocolError(f"no request is called {call.method[:40]!r}")  # noqa: TRY301
+            answer = await self._handler(loads(call.body, kind), call.direct)
+            await self._channel.room()  # so that few answers wait as bytes
+            return Result(call.id, dumps(answer, kind.RESULT))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            try:
+                return Failure(call.id, *fault_of(error))
+            except LookupError:
+                log.exception("a request of kind %s failed", call.method)
+                return Failure(call.id, "failed", f"the agent failed to answer: {error!r:.200}")
