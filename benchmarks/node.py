@@ -28,6 +28,7 @@ import trio
 
 from quorum import (
     Entries,
+    JournalStorage,
     Members,
     MemoryStorage,
     QuorumError,
@@ -36,7 +37,6 @@ from quorum import (
     TcpLinks,
     open_server,
 )
-from quorum.storage.journal import JournalStorage
 
 
 class Null:

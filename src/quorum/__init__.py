@@ -65,6 +65,7 @@ from quorum.errors import (
 from quorum.machine import CommandMachine, Failed, StateMachine
 from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
 from quorum.storage import Storage
+from quorum.storage.journal import JournalStorage
 from quorum.storage.memory import MemoryStorage
 from quorum.trio.link import Link, Receiver
 from quorum.trio.links import TcpLinks
@@ -84,6 +85,7 @@ __all__ = [
     "Failed",
     "Indeterminate",
     "Index",
+    "JournalStorage",
     "Kind",
     "Link",
     "MachineFailed",

@@ -6,8 +6,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from quorum import StorageError, open_server
-from quorum.storage.journal import JournalStorage
+from quorum import JournalStorage, StorageError, open_server
 
 
 class Null:
