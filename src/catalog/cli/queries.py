@@ -50,7 +50,7 @@ async def members(client: catalog.Client, options: argparse.Namespace) -> None:
 
 async def services(client: catalog.Client, options: argparse.Namespace) -> None:
     """List the services with their tags."""
-    found = await client.services()
+    found = dict(sorted((await client.services()).items()))
     if options.json:
         print_json({name: list(tags) for name, tags in found.items()})
     elif not found:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import logging
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 import catalog
 from catalog.exits import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
 from quorum.errors import QuorumError
-from rumor.errors import RumorError
+from rumor.errors import JoinFailed, RumorError
 
 __all__ = ["configure", "run"]
 
 LEAVE_SECONDS = 5.0
 """How long saying farewell may take; a second signal cuts it short."""
-JOIN_LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.1
+RETRY_SECONDS = 0.25
+LISTEN_SECONDS = (0.5, 1.5)
 LOG_FORMAT = "%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s"
 LOG_TIME_FORMAT = "%H:%M:%S"
 
@@ -37,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         datefmt=LOG_TIME_FORMAT,
         stream=sys.stderr,
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it has a line for every check
     run = Run(config, options.join_timeout)
     try:
         trio.run(run.serve)
@@ -68,33 +72,46 @@ class Run:
                 nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
-        async with catalog.open_catalog(self.config) as agent:
-            await self._join(agent)
-            self.opened = True
-            log.info("%s listens on %s; Ctrl-C leaves the cluster", agent.name, agent.address)
-            await self._leave.wait()
-            log.info("leaving; once more ends it at once")
-            with trio.move_on_after(LEAVE_SECONDS) as limit:
-                await agent.leave()
-            if limit.cancelled_caught:
-                log.warning("no farewell within %g s; the others will notice", LEAVE_SECONDS)
+        """Open the agent and stay until told to leave; try for a while to find the others.
 
-    async def _join(self, agent: catalog.Agent) -> None:
-        """Wait until gossip knows somebody else.
-
-        The agent would go on trying for ever; but a person who mistyped an address wants to know,
-        and an agent that sees nobody is of no use to anybody.
+        On three machines that start together each may name another one to join, so somebody must
+        be there to be joined: a server that waits to found a cluster listens between its attempts,
+        each time for a random while, so that they do not all knock at the same time.
         """
-        with trio.move_on_after(self.join_timeout if self.config.join else 0):
+        give_up = trio.current_time() + self.join_timeout
+        while True:
+            try:
+                async with catalog.open_catalog(self.config) as agent:
+                    return await self._stay(agent)
+            except catalog.StartError as error:
+                nobody = isinstance(error.__cause__, JoinFailed)
+                if not nobody or self.opened or trio.current_time() > give_up:
+                    raise
+            log.info("nobody answers yet at %s; trying again", ", ".join(self.config.join))
+            if self.config.bootstrap_expect < 2:
+                await trio.sleep(RETRY_SECONDS)
+                continue
+            async with catalog.open_catalog(evolve(self.config, join=())) as agent:
+                if await self._is_joined(agent):
+                    return await self._stay(agent)
+
+    async def _is_joined(self, agent: catalog.Agent) -> bool:
+        with trio.move_on_after(random.uniform(*LISTEN_SECONDS)):
             while True:
                 if len(await agent.members()) > 1:
-                    return
-                await trio.sleep(JOIN_LOOK_SECONDS)
-        if self.config.join:
-            raise catalog.StartError(
-                f"nobody answered at {', '.join(self.config.join)} within {self.join_timeout:g} s; "
-                f"start an agent there, correct --join, or give it more time with --join-timeout"
-            )
+                    return True
+                await trio.sleep(LOOK_SECONDS)
+        return False
+
+    async def _stay(self, agent: catalog.Agent) -> None:
+        self.opened = True
+        log.info("%s listens on %s; Ctrl-C leaves the cluster", agent.name, agent.address)
+        await self._leave.wait()
+        log.info("leaving; once more ends it at once")
+        with trio.move_on_after(LEAVE_SECONDS) as limit:
+            await agent.leave()
+        if limit.cancelled_caught:
+            log.warning("no farewell within %g s; the others will notice", LEAVE_SECONDS)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for _ in signals:

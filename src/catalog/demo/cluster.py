@@ -12,7 +12,7 @@ from attrs import define, field
 import catalog
 from catalog.demo.processes import Child, ChildDied, Household
 from catalog.demo.scene import Scene, ServerState
-from catalog.exits import NO_START
+from catalog.exits import NO_START, sole
 from catalog.requests import AgentInfo, Info
 
 __all__ = ["AgentProcess", "Cluster", "free_port"]
@@ -23,8 +23,7 @@ LOOK_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 STARTS_MAX = 3
 """A port that was free may be taken by the time the agent binds it; then all starts anew."""
-SETTLE_SECONDS = 1.0
-"""An agent that could not have its port says so within this."""
+LISTEN_LOOK_SECONDS = 0.05
 
 
 def free_port() -> int:
@@ -85,18 +84,37 @@ class Cluster:
         """
         for attempt in range(1, STARTS_MAX + 1):
             self._plan()
-            agents = [*self.servers.values(), self.edge]
-            for agent in agents:
-                self.launch(agent)
             try:
-                with trio.move_on_after(SETTLE_SECONDS):
-                    await self.household.watch()
-            except ChildDied as death:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self.household.watch)
+                    first, *others = self.servers.values()
+                    self.launch(first)
+                    await self._wait_listening(first)
+                    for agent in (*others, self.edge):
+                        self.launch(agent)
+                    for agent in (*others, self.edge):
+                        await self._wait_listening(agent)
+                    nursery.cancel_scope.cancel()
+            except* ChildDied as group:
+                death = sole(group)
+                assert isinstance(death, ChildDied)
                 if death.child.process.returncode != NO_START or attempt == STARTS_MAX:
                     raise
-                for agent in agents:
-                    agent.kill()
+                for child in self.household.children:
+                    child.kill()
             else:
+                return
+
+    @staticmethod
+    async def _wait_listening(agent: AgentProcess) -> None:
+        host, _, port = agent.address.partition(":")
+        while True:
+            try:
+                stream = await trio.open_tcp_stream(host, int(port))
+            except OSError:
+                await trio.sleep(LISTEN_LOOK_SECONDS)
+            else:
+                await stream.aclose()
                 return
 
     def launch(self, agent: AgentProcess) -> None:
@@ -167,15 +185,14 @@ class Cluster:
         self._noted = trio.Event()
 
     def _plan(self) -> None:
-        names = [f"s{number}" for number in range(1, self.size + 1)]
-        addresses = {name: f"{HOST}:{free_port()}" for name in (*names, "edge")}
-        cluster = f"demo-{os.getpid()}"
+        names = [*(f"s{number}" for number in range(1, self.size + 1)), "edge"]
+        joins: list[str] = []  # each joins those before it; later they remember each other
         self.scene.servers.clear()
-        for name, address in addresses.items():
-            arguments = ["agent", "--name", name, "--bind", address, "--cluster", cluster]
-            for other in names:
-                if other != name:
-                    arguments += ["--join", addresses[other]]
+        for name in names:
+            address = f"{HOST}:{free_port()}"
+            arguments = ["agent", "--name", name, "--bind", address, *joins]
+            arguments += ["--cluster", f"demo-{os.getpid()}"]
+            joins += ["--join", address]
             if name == "edge":
                 self.edge = AgentProcess(name, address, tuple(arguments))
                 continue
