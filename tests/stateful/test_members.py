@@ -20,6 +20,7 @@ A, S, D, L = Health.ALIVE, Health.SUSPECT, Health.DEAD, Health.LEFT
 QUIET = Config(
     probe_interval=1e9,
     probe_timeout=1.0,
+    suspicion_multiplier=1e-6,  # a suspicion lasts 6,000 s at most, a probe starts after years
     exchange_interval=1e9,
     reconnect_interval=1e9,
     tombstone_time=1e12,
@@ -104,7 +105,7 @@ class MembersMachine(RuleBasedStateMachine):
     @rule()
     def let_suspicions_expire(self) -> None:
         """All suspects die of old age."""
-        self.now += 1e11
+        self.now += 10_000
         for name, (number, health) in self.model.items():
             if health is S:
                 self.model[name] = (number, D)
