@@ -13,9 +13,11 @@ from quorum import (
     Config,
     ConfigError,
     Members,
+    MemoryStorage,
     ProtocolError,
     TcpLinks,
     WrongCluster,
+    open_server,
 )
 from quorum.effects import Send
 from quorum.framing import FrameReader, frame
@@ -44,6 +46,19 @@ class Mailbox:
     @property
     def messages(self):
         return [(event.sender, event.message) for event in self.events]
+
+
+class Null:
+    """The least state machine."""
+
+    def apply(self, entries):
+        return [None] * len(entries)
+
+    def snapshot(self):
+        return b""
+
+    def restore(self, snapshot):
+        pass
 
 
 async def wait_until(condition):
@@ -159,6 +174,26 @@ async def test_a_malformed_address_is_told_once(nursery, caplog, address):
     ann.send([Send("bob", TimeoutNow(1))])
     await wait_until(lambda: "not host:port" in caplog.text)
     assert 1 == caplog.text.count("cannot reach bob")
+
+
+async def test_a_caller_with_our_own_name_is_refused(nursery, caplog):
+    """Two servers were given the same name; neither must take the other for itself."""
+    bob, mailbox = await open_links(nursery, "bob")
+    async with await call(bob) as stream:
+        await greet(stream, Hello("test", "bob"), limit=LIMIT)
+        await stream.send_all(frame(encode(TimeoutNow(1))))
+        await wait_until(lambda: "our own name" in caplog.text)
+    assert [] == mailbox.events
+
+
+async def test_a_port_in_use_is_told_by_open_server(nursery):
+    """As the system's own error, not wrapped in groups."""
+    bob, _ = await open_links(nursery, "bob")
+    port = int(bob.address.rpartition(":")[2])
+    links = TcpLinks("ann", "test", listen=("127.0.0.1", port))
+    with pytest.raises(OSError, match="in use"):
+        async with open_server("ann", Null(), storage=MemoryStorage(), links=links):
+            pytest.fail("the server was opened")
 
 
 async def test_another_cluster_is_refused_on_both_sides(nursery, caplog):

@@ -217,6 +217,29 @@ async def test_closing_answers_everybody_and_everybody_after(pending, settle):
     assert 0 == len(pending)
 
 
+async def test_answers_that_come_after_closing_find_nobody(pending):
+    """A step that was under way when the server stopped may still bring them."""
+    for ask in (lambda: pending.propose(b"a"), pending.read):
+        ask()
+        tag = gather_one(pending).tag
+        pending._asked.clear()
+        pending.admit(tag, 10, 2)
+        pending.answer(tag, 10)
+        pending.refuse(Refuse(tag, Refusal.NOT_LEADER))
+    pending.applied(*run_of(10, 2))
+    assert [] == pending._admitted
+
+
+@pytest.mark.parametrize("wrong", ["text", bytearray(b"x"), None])
+def test_a_command_is_bytes(pending, wrong):
+    """Anything else would break the server later: it is turned away at the door."""
+    with pytest.raises(TypeError, match="bytes"):
+        pending.propose(wrong)
+    with pytest.raises(TypeError, match="bytes"):
+        pending.propose_many([b"x", wrong])
+    assert 0 == len(pending)
+
+
 async def test_a_cancelled_caller_is_skipped(pending):
     """Its place in the group stays, so that the others' results stay theirs."""
     waiter = pending.propose(b"a")

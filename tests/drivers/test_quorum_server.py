@@ -347,6 +347,20 @@ async def test_wait_applied_returns_when_the_machine_is_there(autojump_clock, cl
     await follower.wait_applied(leader.applied_index)
 
 
+async def test_a_cancelled_wait_for_an_index_leaves_nothing_behind(autojump_clock, cluster):
+    """However often a caller tries again; the others wait on."""
+    await cluster.start()
+    leader = await cluster.leader()
+    async with trio.open_nursery() as nursery:
+        waited = await in_background(nursery, leader.wait_applied, leader.applied_index + 2)
+        for _ in range(10):
+            with trio.move_on_after(0.01):
+                await leader.wait_applied(1000)
+        assert 1 == len(leader._loop.applier._watchers)
+        await leader.propose_many([b"x", b"y"])
+    assert [None] == waited
+
+
 async def test_role_changes_are_seen_in_order_and_the_last_is_not_missed(autojump_clock, cluster):
     """A watcher sees this server become leader, then lose it."""
     await cluster.start()

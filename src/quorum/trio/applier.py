@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -60,11 +60,19 @@ class Applier:
         self._apply(order.entries)
         return (Applied(self.index),)
 
-    def watch(self, index: Index) -> Waiter:
-        """A waiter for the moment when the machine has applied the entry at `index`."""
-        waiter = Waiter()
-        heappush(self._watchers, (index, next(self._watched), waiter))
-        return waiter
+    async def wait(self, index: Index) -> None:
+        """Wait until the machine has applied the entry at `index`."""
+        if self.index >= index:
+            await trio.lowlevel.checkpoint()
+            return
+        watcher = (index, next(self._watched), Waiter())
+        heappush(self._watchers, watcher)
+        try:
+            await watcher[2].wait()
+        except trio.Cancelled:
+            self._watchers.remove(watcher)
+            heapify(self._watchers)
+            raise
 
     def close(self, error: MakeError) -> None:
         """Tell those who watch that nothing will be applied any more."""

@@ -202,6 +202,8 @@ class TcpLinks:
             with trio.fail_after(HANDSHAKE_TIMEOUT):
                 hello, reader = await welcome(stream, ours, limit=self._frame_limit)
             caller = hello.sender
+            if caller == self.id:
+                raise ProtocolError("it has our own name: give every server another one")
             if hello.purpose is Purpose.SNAPSHOT:
                 await self._receive_snapshot(stream, reader, hello.sender)
             else:

@@ -63,6 +63,8 @@ class Pending:
 
     def propose(self, command: bytes) -> Waiter:
         """Ask for one command to be replicated."""
+        if not isinstance(command, bytes):
+            raise TypeError(f"a command is bytes, not {type(command).__name__}")
         self._check_size(len(command))
         waiter = self._new_waiter()
         group = self._room(1, len(command))
@@ -74,6 +76,8 @@ class Pending:
         """Ask for commands to be replicated next to each other, all or none."""
         if len(commands) > COMMANDS_MAX:
             raise ValueError(f"{len(commands)} commands in one call, the limit is {COMMANDS_MAX}")
+        if set(map(type, commands)) != {bytes}:
+            raise TypeError("commands are bytes, all of them")
         self._check_size(max(map(len, commands)))
         waiter = self._new_waiter(len(commands))
         group = self._room(len(commands), sum(map(len, commands)))
@@ -116,19 +120,19 @@ class Pending:
 
     def admit(self, tag: Tag, first: Index, term: Term) -> None:
         """The request has a place in our log."""
-        group = self._asked.pop(tag)
+        group = self._take(tag)
         group.first, group.stop, group.term = first, first + group.entries, term
         self._admitted.append(group)
 
     def answer(self, tag: Tag, index: Index) -> None:
         """The request may go ahead."""
-        group = self._asked.pop(tag)
+        group = self._take(tag)
         self._waiting -= len(group.waiters)
         group.settle(index)
 
     def refuse(self, refusal: Refuse) -> None:
         """The request was not taken up."""
-        self._fail(self._asked.pop(refusal.tag), lambda: refused(refusal))
+        self._fail(self._take(refusal.tag), lambda: refused(refusal))
 
     # Verdicts of the log.
 
@@ -224,6 +228,10 @@ class Pending:
         tag = next(self._tags)
         self._asked[tag] = group
         return tag
+
+    def _take(self, tag: Tag) -> Group:
+        """The group that the core answers; an empty one if it was answered by `close` already."""
+        return self._asked.pop(tag, None) or Group()
 
     def _decide(self, group: Group, run: Entries, results: Sequence[Any]) -> None:
         """Settle what the run says about this group, from `group.first` on."""

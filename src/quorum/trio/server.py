@@ -134,10 +134,7 @@ class Server:
     async def wait_applied(self, index: Index) -> None:
         """Wait until the machine here has applied the entry at `index` (read your writes)."""
         self._pending.raise_if_closed()
-        if self.applied_index >= index:
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._loop.applier.watch(index).wait()
+        await self._loop.applier.wait(index)
 
     async def wait_leader(self) -> NodeId:
         """Wait until a leader is known, and return its name."""
