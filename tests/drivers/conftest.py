@@ -134,6 +134,12 @@ class Cluster:
 
 
 @pytest.fixture
+def machine() -> Journal:
+    """A machine for a server without a cluster."""
+    return Journal()
+
+
+@pytest.fixture
 async def cluster(nursery) -> Cluster:
     """A cluster, nothing of which is started yet. Its tests ask for `autojump_clock`, too."""
     return Cluster(nursery)

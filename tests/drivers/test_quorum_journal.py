@@ -9,19 +9,6 @@ from attrs import evolve
 from quorum import JournalStorage, StorageError, open_server
 
 
-class Null:
-    """The least state machine."""
-
-    def apply(self, entries):
-        return [None] * len(entries)
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, snapshot):
-        pass
-
-
 @pytest.mark.parametrize("sync_inline", [True, False, None])
 async def test_servers_come_back_from_their_journals(real_cluster, tmp_path, sync_inline):
     """Stop all, start all: what was acknowledged is there, from log and from snapshots."""
@@ -48,7 +35,7 @@ async def test_servers_come_back_from_their_journals(real_cluster, tmp_path, syn
                 await cluster.stop(name)
 
 
-async def test_a_directory_in_use_stops_the_second_server_only(real_cluster, tmp_path):
+async def test_a_directory_in_use_stops_the_second_server_only(real_cluster, machine, tmp_path):
     """Its error comes out of `open_server`; the first server goes on."""
     cluster = real_cluster
     cluster.make_storage = lambda _: JournalStorage(
@@ -57,6 +44,6 @@ async def test_a_directory_in_use_stops_the_second_server_only(real_cluster, tmp
     await cluster.start("ann")
     links, storage = cluster.network.link("bob"), cluster.make_storage("ann")
     with pytest.raises(StorageError, match="in use"):
-        async with open_server("ann", Null(), storage=storage, links=links):
+        async with open_server("ann", machine, storage=storage, links=links):
             pytest.fail("the server was opened")
     assert {"ann"} == set(cluster.servers)

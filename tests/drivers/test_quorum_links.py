@@ -48,19 +48,6 @@ class Mailbox:
         return [(event.sender, event.message) for event in self.events]
 
 
-class Null:
-    """The least state machine."""
-
-    def apply(self, entries):
-        return [None] * len(entries)
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, snapshot):
-        pass
-
-
 async def wait_until(condition):
     """Wait for what other tasks bring about, a few seconds at most."""
     with trio.fail_after(5):
@@ -186,13 +173,13 @@ async def test_a_caller_with_our_own_name_is_refused(nursery, caplog):
     assert [] == mailbox.events
 
 
-async def test_a_port_in_use_is_told_by_open_server(nursery):
+async def test_a_port_in_use_is_told_by_open_server(nursery, machine):
     """As the system's own error, not wrapped in groups."""
     bob, _ = await open_links(nursery, "bob")
     port = int(bob.address.rpartition(":")[2])
     links = TcpLinks("ann", "test", listen=("127.0.0.1", port))
     with pytest.raises(OSError, match="in use"):
-        async with open_server("ann", Null(), storage=MemoryStorage(), links=links):
+        async with open_server("ann", machine, storage=MemoryStorage(), links=links):
             pytest.fail("the server was opened")
 
 

@@ -26,19 +26,6 @@ from quorum import (
 )
 
 
-class Null:
-    """The least state machine."""
-
-    def apply(self, entries):
-        return [None] * len(entries)
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, snapshot):
-        pass
-
-
 async def outcome_of(ask, *arguments):
     """What a request comes to: its result, or its error as a value."""
     try:
@@ -438,18 +425,18 @@ async def test_snapshots_bring_a_laggard_up_to_date(autojump_clock, cluster):
     assert 50 == len(await cluster.agree())
 
 
-async def test_a_machine_that_breaks_stops_its_server(autojump_clock):
+async def test_a_machine_that_breaks_stops_its_server(autojump_clock, machine):
     """Its state can no longer be trusted; callers and the opener hear why."""
 
-    class Broken(Null):
-        def apply(self, entries):
-            raise KeyError("broken")
+    def apply(entries):
+        raise KeyError("broken")
 
+    machine.apply = apply
     outcomes = []
     with pytest.raises(MachineFailed, match="KeyError"):  # noqa: PT012 - the block is the point
         async with open_server(
             "ann",
-            Broken(),
+            machine,
             storage=MemoryStorage(members=Members(voters=("ann",))),
             links=MemoryNetwork().link("ann"),
         ) as server:
@@ -460,17 +447,13 @@ async def test_a_machine_that_breaks_stops_its_server(autojump_clock):
     assert MachineFailed is type(await outcome_of(server.propose, b"x"))
 
 
-async def test_a_machine_with_too_few_results_stops_its_server(autojump_clock):
+async def test_a_machine_with_too_few_results_stops_its_server(autojump_clock, machine):
     """Results could no longer be given to the right callers."""
-
-    class Forgetful(Null):
-        def apply(self, entries):
-            return []
-
+    machine.apply = lambda entries: []
     with pytest.raises(MachineFailed, match="0 results for 1 commands"):  # noqa: PT012 - the block is the point
         async with open_server(
             "ann",
-            Forgetful(),
+            machine,
             storage=MemoryStorage(members=Members(voters=("ann",))),
             links=MemoryNetwork().link("ann"),
         ) as server:
@@ -479,7 +462,7 @@ async def test_a_machine_with_too_few_results_stops_its_server(autojump_clock):
 
 
 @pytest.mark.parametrize("inline", [True, False])
-async def test_a_storage_that_fails_stops_its_server(autojump_clock, inline):
+async def test_a_storage_that_fails_stops_its_server(autojump_clock, machine, inline):
     """Nothing is acknowledged after a failed write, and the block is cancelled with the reason."""
 
     class Failing(MemoryStorage):
@@ -495,7 +478,7 @@ async def test_a_storage_that_fails_stops_its_server(autojump_clock, inline):
     outcomes = []
     with pytest.raises(StorageError, match="the disk is gone"):  # noqa: PT012 - the block is the point
         async with open_server(
-            "ann", Null(), storage=storage, links=MemoryNetwork().link("ann")
+            "ann", machine, storage=storage, links=MemoryNetwork().link("ann")
         ) as server:
             await server.wait_applied(1)
             storage.broken = True
@@ -534,11 +517,11 @@ async def test_writes_gather_while_a_slow_disk_works(autojump_clock, cluster):
     assert 200 == len(await cluster.agree())
 
 
-async def test_the_blocks_own_error_comes_out_as_it_is(autojump_clock):
+async def test_the_blocks_own_error_comes_out_as_it_is(autojump_clock, machine):
     """That there are nurseries inside is nobody's business."""
     with pytest.raises(LookupError, match="mine"):
         async with open_server(
-            "ann", Null(), storage=MemoryStorage(), links=MemoryNetwork().link("ann")
+            "ann", machine, storage=MemoryStorage(), links=MemoryNetwork().link("ann")
         ):
             raise LookupError("mine")
 
