@@ -10,10 +10,13 @@ The promises, by the names under which a violation is reported:
                   living member's address is not taken over.
 ``Liveness``      a member never holds itself for suspect or dead, and leaves only when asked to; an
                   accusation that it has heard is answered by a larger incarnation.
-``Resurrection``  who was reaped comes back only with a larger incarnation or after a restart.
+``Resurrection``  who was reaped comes back only with a larger incarnation or after a restart, or
+                  because it was there all the time, behind a partition.
 ``Walk``          what the user is told of one member is a walk on the diagram of
                   :mod:`rumor.effects`, and ends where the list stands.
 ``Bounds``        lists, backlogs and datagrams stay within their limits.
+``Storm``         the members send a bounded number of datagrams in a period.
+``Deadline``      no member wants to be stepped for ever without time passing.
 
 Most changes are notified, and so each is checked by itself; those of an incarnation only are
 compared from step to step.
@@ -178,7 +181,8 @@ class Invariants:
         reaped = view.reaped.pop(peer.name, None)
         if reaped is not None:
             incarnation, starts = reaped
-            if peer.incarnation <= incarnation and self.starts[peer.name] == starts:
+            is_newer = peer.incarnation > incarnation or self.starts[peer.name] > starts
+            if not is_newer and peer.name not in self.views:
                 raise Violation("Resurrection", f"{host.name} brings back {peer}")
 
     def _check_change(self, host: Host, held: Peer, peer: Peer) -> None:

@@ -39,8 +39,11 @@ SPINS_MAX = 50
 BUFFER_MAX = 1_000
 """What a member that does not read, or cannot send, keeps; more is dropped, as sockets do."""
 
-AUDIT_INTERVAL = 1.0
-"""Seconds between two looks at the sizes of what a member keeps."""
+LOAD_MAX = 100
+LOAD_EACH_MAX = 10
+"""Datagrams that a member may send in a protocol period, on average: so many, and so many more for
+each member there is news of. At rest it is two or three, in the worst of troubles some dozens; a
+storm has no end."""
 
 Listener = Callable[[float, Host, Notification], None]
 
@@ -81,7 +84,8 @@ class World:
         self.streams = Streams(self)
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = self._port = 0
-        self.after(AUDIT_INTERVAL, self._audit)
+        self._load = 0
+        self.after(self.config.probe_interval, self._audit)
 
     # --- time ---
 
@@ -247,10 +251,12 @@ class World:
             self._set_alarm(host, core)
 
     def _audit(self) -> None:
+        """Look, once in a period, at the sizes of what the members keep."""
+        self._load = 0
         for host in self.hosts.values():
             if host.core is not None:
                 self.observer.audited(host, host.core.statistics())
-        self.after(AUDIT_INTERVAL, self._audit)
+        self.after(self.config.probe_interval, self._audit)
 
     # --- effects ---
 
@@ -298,6 +304,10 @@ class World:
         self.trace.sent(self.now, host.name, data)
         self.counts["datagrams"] += 1
         self.recent.append((host.name, data))
+        self._load += 1
+        members = len(self.hosts)
+        if self._load > members * (LOAD_MAX + LOAD_EACH_MAX * members):
+            raise Violation("Storm", f"{self._load} datagrams in less than a period")
         target = self._addresses.get(to)
         if target is None:
             return
