@@ -31,6 +31,16 @@ class Config:
     that hear a leader ignore candidates. Together with `pre_vote` this is what keeps a partly
     cut cluster live."""
 
+    priority: float = 1.0
+    """Above 0, at most 1: a server of priority 0.5 waits twice as long before it campaigns, so
+    that others are preferred while they live. The one setting that may differ between servers."""
+
+    lease_drift: float | None = None
+    """Leases for reads (thesis 6.4.1): by how much, as a fraction, the speeds of two servers'
+    clocks may differ; 0.1 is generous. None: no leases. A read under a lease costs no round of
+    messages, and is linearizable only as long as this bound is true. With leases a server that
+    was restarted votes for nobody for an election timeout. Needs `check_quorum`."""
+
     disk_grace: float = 2.0
     """Seconds a write may be under way before a leader steps down: a stalled disk is not
     leadership. Above the worst fsync that you are willing to wait for."""
@@ -48,6 +58,10 @@ class Config:
 
     inflight_max: int = 16
     """AppendEntries on their way to one follower before the leader waits for an answer."""
+
+    inflight_bytes_max: int = 16 << 20
+    """Payload bytes on their way to one follower before the leader waits for an answer; at least
+    one message is always sent."""
 
     uncommitted_bytes_max: int = 64 << 20
     """Payload bytes in the leader's log that no majority has yet; beyond it proposals are refused
@@ -76,6 +90,10 @@ class Config:
                 f"election_timeout is {self.election_timeout} s, must be at least two heartbeats "
                 f"({2 * self.heartbeat} s); ten are advised"
             )
+        if not 0 < self.priority <= 1:
+            raise ConfigError(f"priority is {self.priority}, must be above 0 and at most 1")
+        if self.lease_drift is not None and (self.lease_drift < 0 or not self.check_quorum):
+            raise ConfigError("lease_drift must not be negative, and needs check_quorum")
         if self.commit_delay < 0:
             raise ConfigError(f"commit_delay is {self.commit_delay} s, must not be negative")
         if self.disk_grace < self.election_timeout:
@@ -106,6 +124,7 @@ _COUNTS = (
     "entries_max",
     "message_bytes_max",
     "inflight_max",
+    "inflight_bytes_max",
     "uncommitted_bytes_max",
     "command_bytes_max",
     "pending_max",

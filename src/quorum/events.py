@@ -52,12 +52,16 @@ class Proposed:
 
 @frozen
 class ReadRequested:
-    """The application wants to read the state machine linearizably (thesis 6.4).
+    """The application wants to read the state machine (thesis 6.4).
 
     Answered by `Answer` once leadership is confirmed and our machine is far enough, or `Refuse`.
     """
 
     tag: Tag
+    lease: bool = False
+    """A leader's lease is proof enough of its leadership (`Config.lease_drift`)."""
+    max_age: float = 0.0
+    """The state may be as of so many seconds ago; 0: it is linearizable."""
 
 
 @frozen

@@ -302,3 +302,15 @@ def test_time_that_goes_back_is_time_that_stands_still():
 def test_settings_change_by_evolving_the_defaults():
     """The advice in Config's docstring works."""
     assert evolve(Config(), election_timeout=2.0).election_timeout == 2.0
+
+
+def test_a_server_of_higher_priority_is_elected_first():
+    """Lower priority waits longer; it is a preference, not a rule."""
+    recovered = Recovered(mark=SnapshotMark(members=ABC))
+    servers = [
+        Raft("a", recovered, Config(priority=priority), now=0.0, random=random.Random(seed))
+        for priority in (1.0, 0.4)
+        for seed in range(20)
+    ]
+
+    assert max(s.deadline for s in servers[:20]) < min(s.deadline for s in servers[20:])

@@ -149,3 +149,34 @@ def test_a_question_is_refused_when_its_asker_campaigns(make_group):
     effects = group.step("a", ReadRequested(1), Received("b", TimeoutNow(term)))
 
     assert Refuse(1, Refusal.NOT_LEADER, None) in effects
+
+
+def test_a_read_that_may_be_old_shares_the_proof_of_one_before_it(make_group):
+    """Bounded staleness: within `max_age` of a confirmed read no further round is needed."""
+    group = make_group()
+    group.elect("b")
+    group.step("a", ReadRequested(101))
+    group.settle()
+    group.pass_time(0.1)
+
+    at_once = group.step("a", ReadRequested(102, max_age=5.0))
+    group.settle(lambda sender, to, _: "b" not in (sender, to))
+    too_old = group.step("a", ReadRequested(103, max_age=0.05))
+
+    assert 102 in [effect.tag for effect in at_once if isinstance(effect, Answer)]
+    assert [] == [effect for effect in too_old if isinstance(effect, Answer)]
+    assert any(isinstance(e, Send) and isinstance(e.message, ReadIndex) for e in too_old)
+
+
+def test_the_age_of_a_read_counts_from_before_its_proof_was_asked_for(make_group):
+    """The answer took a while: what it proves is as old as the question."""
+    group = make_group()
+    group.elect("b")
+    group.step("a", ReadRequested(101))
+    group.now += 0.3
+    group.settle()
+    assert 101 in [answer.tag for answer in answers(group, "a")]
+
+    effects = group.step("a", ReadRequested(102, max_age=0.2))
+
+    assert 102 not in [e.tag for e in effects if isinstance(e, Answer)]

@@ -47,26 +47,30 @@ class Progress:
     """The commit index it was last told."""
     paused: bool = False
     """PROBE: a message is on its way; the next one waits for the answer or the heartbeat."""
-    inflight: deque[Index] = field(factory=deque)
-    """REPLICATE: the last index of each message that is not answered yet."""
+    inflight: deque[tuple[Index, int]] = field(factory=deque)
+    """REPLICATE: the last index of each message that is not answered yet, and its bytes."""
+    inflight_bytes: int = 0
     snapshot: Index = 0
     """SNAPSHOT: the index of the snapshot on its way."""
 
-    def ready(self, inflight_max: int) -> bool:
+    def ready(self, inflight_max: int, inflight_bytes_max: int) -> bool:
         """Whether entries may be sent now."""
         match self.mode:
             case Mode.REPLICATE:
-                return len(self.inflight) < inflight_max
+                return (
+                    len(self.inflight) < inflight_max and self.inflight_bytes < inflight_bytes_max
+                )
             case Mode.PROBE:
                 return not self.paused
             case Mode.SNAPSHOT:
                 return False
 
-    def sent(self, last: Index) -> None:
-        """Entries up to `last` have left."""
+    def sent(self, last: Index, size: int) -> None:
+        """Entries up to `last` have left, `size` bytes of them."""
         if self.mode is Mode.REPLICATE:
             self.next = last + 1
-            self.inflight.append(last)
+            self.inflight.append((last, size))
+            self.inflight_bytes += size
         else:
             self.paused = True
 
@@ -76,8 +80,8 @@ class Progress:
         if news:
             self.match = match
             self.next = max(self.next, match + 1)
-        while self.inflight and self.inflight[0] <= match:
-            self.inflight.popleft()
+        while self.inflight and self.inflight[0][0] <= match:
+            self.inflight_bytes -= self.inflight.popleft()[1]
         if self.mode is Mode.PROBE and match + 1 >= self.next:
             self.mode = Mode.REPLICATE
         elif self.mode is Mode.SNAPSHOT and match >= self.snapshot:
@@ -91,10 +95,14 @@ class Progress:
         self.mode = Mode.PROBE
         self.next = max(next, self.match + 1)
         self.paused = False
-        self.inflight.clear()
+        self._forget_inflight()
 
     def await_snapshot(self, index: Index) -> None:
         """A snapshot up to `index` is on its way."""
         self.mode = Mode.SNAPSHOT
         self.snapshot = index
+        self._forget_inflight()
+
+    def _forget_inflight(self) -> None:
         self.inflight.clear()
+        self.inflight_bytes = 0

@@ -112,6 +112,8 @@ class Raft:
             applied=0,
             applying=log.mark.index,
         )
+        if config.lease_drift is not None:
+            state.heard = now  # an earlier life of ours may have granted a lease: let it expire
         if log.mark.index:
             state.out.append(Restore(log.mark))
         state.restart_election_timer()
@@ -150,7 +152,7 @@ class Raft:
             case Proposed():
                 replication.on_proposed(state, event)
             case ReadRequested():
-                reads.on_read_requested(state, event.tag)
+                reads.on_read_requested(state, event)
             case MembersProposed():
                 membership.on_members_proposed(state, event)
             case TransferRequested():

@@ -13,21 +13,31 @@ A follower asks the leader for steps 1 to 3 and does step 4 itself.
 
 from __future__ import annotations
 
+from quorum.core.lease import holds_lease
 from quorum.core.majority import reached
 from quorum.core.state import Asked, Read, State
 from quorum.effects import Answer, Refusal
-from quorum.events import Tag
+from quorum.events import ReadRequested, Tag
 from quorum.messages import NodeId, ReadIndex, ReadIndexReply
 
 
-def on_read_requested(state: State, tag: Tag) -> None:
+def on_read_requested(state: State, event: ReadRequested) -> None:
     """One of our own readers wants to read."""
-    if state.is_leader:
-        _begin(state, tag)
+    confirmed_at, index = state.fresh
+    if state.now - confirmed_at <= event.max_age:
+        # Confirmed a moment ago, for another reader: fresh enough for this one.
+        state.waiting_reads.append((index, (event.tag,)))
+        answer(state)
+    elif state.is_leader:
+        if event.lease and holds_lease(state):
+            state.waiting_reads.append((state.commit, (event.tag,)))
+            answer(state)
+        else:
+            _begin(state, event.tag)
     elif state.leader is None:
-        state.refuse(tag, Refusal.NOT_LEADER)
+        state.refuse(event.tag, Refusal.NOT_LEADER)
     else:
-        _ask(state, state.leader, tag)
+        _ask(state, state.leader, event.tag)
 
 
 def _begin(state: State, asker: Tag | tuple[NodeId, int]) -> None:
@@ -39,13 +49,13 @@ def _begin(state: State, asker: Tag | tuple[NodeId, int]) -> None:
     round_ = state.round + 1
     if isinstance(asker, tuple):
         peer, context = asker
-        state.reads.append(Read(state.commit, round_, (), peer, context))
+        state.reads.append(Read(state.commit, round_, state.now, (), peer, context))
         return
     newest = state.reads[-1] if state.reads else None
     if newest is not None and newest.round == round_ and newest.asker is None:
         newest.tags = (*newest.tags, asker)
     else:
-        state.reads.append(Read(state.commit, round_, (asker,)))
+        state.reads.append(Read(state.commit, round_, state.now, (asker,)))
 
 
 def _ask(state: State, leader: NodeId, tag: Tag) -> None:
@@ -60,7 +70,7 @@ def _ask(state: State, leader: NodeId, tag: Tag) -> None:
         return
     state.context += 1
     deadline = state.now + state.config.election_timeout
-    state.asked[state.context] = Asked((tag,), deadline)
+    state.asked[state.context] = Asked((tag,), state.now, deadline)
     state.send(leader, ReadIndex(state.term, state.context))
 
 
@@ -81,6 +91,7 @@ def on_read_index_reply(state: State, reply: ReadIndexReply) -> None:
         for tag in asked.tags:
             state.refuse(tag, Refusal.NOT_LEADER)
     else:
+        state.fresh = max(state.fresh, (asked.begun, reply.index))
         state.waiting_reads.append((reply.index, asked.tags))
         answer(state)
 
@@ -102,6 +113,7 @@ def confirm(state: State) -> None:
     confirmed = reached(state.log.members, acked, -1)
     while state.reads and state.reads[0].round <= confirmed:
         read = state.reads.popleft()
+        state.fresh = max(state.fresh, (read.begun, read.index))
         if read.asker is None:
             state.waiting_reads.append((read.index, read.tags))
         else:

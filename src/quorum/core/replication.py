@@ -132,6 +132,7 @@ def replicate(state: State) -> None:
     if not state.beat and not notice and not _anyone_lacks(state):
         return
     state.round += 1
+    state.rounds.append((state.round, state.now))
     runs: dict[Index, AppendEntries] = {}  # followers in step with each other share a message
     for name, peer in state.peers.items():
         _send_entries(state, name, peer, runs)
@@ -143,15 +144,17 @@ def replicate(state: State) -> None:
 
 
 def _anyone_lacks(state: State) -> bool:
-    last, window = state.log.last_index, state.config.inflight_max
-    return any(peer.next <= last and peer.ready(window) for peer in state.peers.values())
+    last, config = state.log.last_index, state.config
+    window = config.inflight_max, config.inflight_bytes_max
+    return any(peer.next <= last and peer.ready(*window) for peer in state.peers.values())
 
 
 def _send_entries(
     state: State, name: NodeId, peer: Progress, runs: dict[Index, AppendEntries]
 ) -> None:
     log, config = state.log, state.config
-    while peer.next <= log.last_index and peer.ready(config.inflight_max):
+    window = config.inflight_max, config.inflight_bytes_max
+    while peer.next <= log.last_index and peer.ready(*window):
         message = runs.get(peer.next)
         if message is None:
             previous_term = log.term_at(peer.next - 1)
@@ -164,7 +167,7 @@ def _send_entries(
                 state.term, peer.next - 1, previous_term, state.commit, state.round, run
             )
         state.send(name, message)
-        peer.sent(message.entries.last)
+        peer.sent(message.entries.last, sum(map(len, message.entries.payloads)))
         peer.told, peer.commit = state.round, state.commit
 
 

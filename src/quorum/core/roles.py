@@ -39,6 +39,7 @@ def _abdicate(state: State) -> None:
     reads.refuse_all(state)
     membership.settle_transfer(state)
     state.peers = {}
+    state.rounds.clear()
     state.beat = False
     state.heartbeat_deadline = state.commit_notice = float("inf")
     state.uncommitted_bytes = 0

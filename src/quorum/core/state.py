@@ -35,6 +35,7 @@ class Read:
 
     index: Index
     round: int
+    begun: float
     tags: tuple[Tag, ...]
     """Our own readers; empty when a follower asked."""
     asker: NodeId | None = None
@@ -46,6 +47,7 @@ class Asked:
     """A follower's question to the leader on behalf of its readers."""
 
     tags: tuple[Tag, ...]
+    begun: float
     deadline: float
 
 
@@ -102,6 +104,8 @@ class State:
     """Where our term's no-op is: from here on entries commit by counting (§5.4.2)."""
     round: int = 0
     """Counts what we have sent to all, so that an answer proves when we still led."""
+    rounds: deque[tuple[int, float]] = field(factory=deque)
+    """When each round was sent, from the newest that a majority has answered on."""
     heartbeat_deadline: float = float("inf")
     commit_notice: float = float("inf")
     """When followers must hear of the newest commit, if nothing else brought it to them."""
@@ -120,6 +124,9 @@ class State:
     asked: dict[int, Asked] = field(factory=dict)
     """Follower: sent to the leader, by context."""
     context: int = 0
+    fresh: tuple[float, Index] = (float("-inf"), 0)
+    """At that time, everything that was committed was at or below that index: the newest
+    confirmed read."""
 
     # Snapshots
     snapshotting: bool = False
@@ -205,7 +212,7 @@ class State:
 
     def restart_election_timer(self) -> None:
         """Choose the next election timeout "from a fixed interval" at random (§5.2)."""
-        timeout = self.config.election_timeout
+        timeout = self.config.election_timeout / self.config.priority
         self.election_deadline = self.now + timeout + timeout * self.random.random()
 
     def stamp(self) -> int:
@@ -226,4 +233,4 @@ class State:
     @property
     def leader_alive(self) -> bool:
         """Whether a leader spoke to us within the least election timeout (thesis 4.2.3)."""
-        return self.leader is not None and self.now - self.heard < self.config.election_timeout
+        return self.now - self.heard < self.config.election_timeout
