@@ -32,14 +32,31 @@ async def test_waiting_ends_with_news(autojump_clock):
         inbox.take()
 
 
-async def test_waiting_ends_with_the_deadline(autojump_clock):
-    """Also when it has passed already."""
+async def test_waiting_ends_with_the_deadline(autojump_clock, nursery):
+    """A later one, an earlier one, one that has passed already."""
     inbox = Inbox()
+    nursery.start_soon(inbox.run)
     begun = trio.current_time()
-    await inbox.wait(begun + 3)
-    assert 3 == trio.current_time() - begun
-    await inbox.wait(begun)
-    assert [] == inbox.take()
+    for deadline, expected in [(3, 3), (10, 10), (11, 11), (5, 11)]:
+        await inbox.wait(begun + deadline)
+        assert expected == trio.current_time() - begun
+        assert [] == inbox.take()
+
+
+async def test_a_deadline_that_moves_counts_as_it_stands(autojump_clock, nursery):
+    """Earlier or later than the one before: news came in between."""
+    inbox = Inbox()
+    nursery.start_soon(inbox.run)
+    begun = trio.current_time()
+    for old, new in [(100, 2), (3, 50)]:
+        nursery.start_soon(inbox.wait, begun + old)
+        await wait_all_tasks_blocked()
+        inbox.put(Applied(1))
+        await wait_all_tasks_blocked()
+        inbox.take()
+        await inbox.wait(begun + new)
+        assert new == trio.current_time() - begun
+        inbox.take()
 
 
 async def test_with_news_there_others_may_still_add_theirs(autojump_clock):

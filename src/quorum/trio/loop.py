@@ -82,7 +82,7 @@ class Loop:
         self._nursery, self._stop = nursery, stop
         self._learn(self.core.statistics().members)
         await nursery.start(self._run_links)
-        for part in (self._disk.run, self.applier.run, self._run):
+        for part in (self.inbox.run, self._disk.run, self.applier.run, self._run):
             nursery.start_soon(self._watch_over, part)
 
     def close(self, error: MakeError) -> None:

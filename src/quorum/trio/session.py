@@ -4,8 +4,8 @@ async with open_session(propose) as session:
     await session.propose(b"...")
 
 A command gets a number when it is first tried and keeps it through all tries; the machine
-(`quorum.sessions`) applies each number once. So it is safe to try again whatever the error said, and
-a caller is told of errors only that no retry can mend.
+(`quorum.sessions`) applies each number once. So it is safe to try again whatever the error said,
+and a caller is told only of errors that no other try can mend.
 
 A word from time to time keeps an idle session alive. It is due when a third of the time to live has
 passed since the last word that is known to have arrived, which leaves time for some tries to fail.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from math import inf
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -100,7 +101,8 @@ class Session:
             return await self._insist(sequence, command)
         finally:
             del self._under_way[sequence]
-            self._room.unpark_all()
+            free = self._window - (self._next - self._below)
+            self._room.unpark(count=max(0, free))
 
     @property
     def _below(self) -> int:
@@ -184,10 +186,11 @@ async def open_session(
         CommandFailed: the machine, not one with sessions, refused.
 
     """
-    if ttl is not None and not 0.001 <= ttl <= UINT_MAX / 1000:
+    if ttl is not None and not 0.001 <= ttl < inf:
         raise ConfigError(f"ttl is {ttl} s, must be at least 0.001; no session was opened")
     random = random or Random()
-    session = await _open(propose, 0 if ttl is None else round(ttl * 1000), random)
+    ttl_ms = 0 if ttl is None else min(round(ttl * 1000), UINT_MAX)
+    session = await _open(propose, ttl_ms, random)
     problem: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -227,7 +230,7 @@ async def _open(propose: Propose, ttl_ms: int, random: Random) -> Session:
 async def _settled(propose: Propose, request: bytes) -> Any:
     """One try; a `Failed` is an error, whether `propose` raises it or returns it."""
     result = await propose(request)
-    if type(result) is Failed:
+    if isinstance(result, Failed):
         raise CommandFailed(result.reason)
     return result
 
