@@ -16,11 +16,11 @@ from attrs import define, evolve, field
 import catalog
 from catalog.exits import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
 from quorum.errors import QuorumError
-from rumor.errors import JoinFailed, RumorError
+from rumor.errors import RumorError
 
 __all__ = ["configure", "run"]
 
-LEAVE_SECONDS = 5.0
+LEAVE_SECONDS = 10.0
 """How long saying farewell may take; a second signal cuts it short."""
 LOOK_SECONDS = 0.1
 RETRY_SECONDS = 0.25
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         if not isinstance(error, catalog.CatalogError | QuorumError | RumorError | OSError):
             raise
         status = FAILED if run.opened else NO_START
-        raise Failure(f"agent: {sentence(error)}", status) from None
+        raise Failure(f"agent: {as_flags(sentence(error))}", status) from None
     return DONE
 
 
@@ -75,25 +75,35 @@ class Run:
         """Open the agent and stay until told to leave; try for a while to find the others.
 
         On three machines that start together each may name another one to join, so somebody must
-        be there to be joined: a server that waits to found a cluster listens between its attempts,
-        each time for a random while, so that they do not all knock at the same time.
+        be there to be joined: between its attempts an agent listens alone, each time for a random
+        while, so that they do not all knock at the same time. Only who would found a cluster of
+        one must not be alone for a moment.
         """
         give_up = trio.current_time() + self.join_timeout
         while True:
             try:
                 async with catalog.open_catalog(self.config) as agent:
                     return await self._stay(agent)
-            except catalog.StartError as error:
-                nobody = isinstance(error.__cause__, JoinFailed)
-                if not nobody or self.opened or trio.current_time() > give_up:
+            except catalog.StartError:
+                late = trio.current_time() > give_up
+                if self.opened or late or not self.config.join or await self._somebody_answers():
                     raise
             log.info("nobody answers yet at %s; trying again", ", ".join(self.config.join))
-            if self.config.bootstrap_expect < 2:
+            if self.config.bootstrap_expect == 1:
                 await trio.sleep(RETRY_SECONDS)
                 continue
             async with catalog.open_catalog(evolve(self.config, join=())) as agent:
                 if await self._is_joined(agent):
                     return await self._stay(agent)
+
+    async def _somebody_answers(self) -> bool:
+        for address in self.config.join:
+            try:
+                async with catalog.connect(address, cluster=self.config.cluster):
+                    return True
+            except (catalog.CatalogError, OSError):
+                continue
+        return False
 
     async def _is_joined(self, agent: catalog.Agent) -> bool:
         with trio.move_on_after(random.uniform(*LISTEN_SECONDS)):
@@ -139,7 +149,15 @@ def configure(options: argparse.Namespace) -> catalog.AgentConfig:
             cluster=options.cluster,
         )
     except (ValueError, TypeError) as error:
-        raise Failure(f"agent: {sentence(error)}; see catalog agent --help", USAGE) from None
+        text = as_flags(sentence(error))
+        raise Failure(f"agent: {text}; see catalog agent --help", USAGE) from None
+
+
+def as_flags(text: str) -> str:
+    """Return a sentence about settings in the words of the command line."""
+    for setting in ("bootstrap_expect", "data_dir"):
+        text = text.replace(setting, "--" + setting.replace("_", "-"))
+    return text
 
 
 def _check_flags(options: argparse.Namespace) -> None:

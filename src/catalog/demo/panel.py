@@ -111,7 +111,7 @@ def _work(scene: Scene) -> Table:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     consumer, ledger = scene.consumer, scene.ledger
-    found = Text("  ".join(consumer.providers) or "no provider", style="cyan")
+    found = Text("  ".join(sorted(consumer.providers)) or "no provider", style="cyan")
     lines.add_row("consumer", found)
     errors = sum(consumer.errors.values())
     lines.add_row(

@@ -25,7 +25,7 @@ __all__ = ["Story"]
 
 START_SECONDS = 20.0
 """For a leader, or for all services, to be there: Python starts slowly on a busy machine."""
-RECOVER_SECONDS = 15.0
+RECOVER_SECONDS = 20.0
 """For each recovery."""
 WRITERS = 4
 CALLS = 20
@@ -168,7 +168,10 @@ class Story:
             name for name, (at, child) in self.providers.items() if at is edge and child.alive
         }
         names = ", ".join(sorted(beside))
-        scene.tell(f"SIGKILL to the node {edge.name}: its agent, and {names} beside it", "kill")
+        scene.tell(
+            f"SIGKILL to the node {edge.name}: its agent, and {names} beside it; gossip must notice",
+            "kill",
+        )
         self.cluster.kill(edge)
         for name in sorted(beside):
             self.providers[name][1].kill()
