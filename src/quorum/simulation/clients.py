@@ -8,6 +8,7 @@ A call whose server died, or that took too long, is unknown.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from enum import Enum
 from random import Random
 from typing import Any
@@ -45,6 +46,8 @@ class Call:
     floor: Index
     """Of a write: the highest index acknowledged to anybody when it was called. Of a read: the
     highest index that anybody knew to be committed."""
+    stale: bool = False
+    """A read that asked for a state of bounded age, not for the newest."""
     outcome: Outcome = Outcome.OPEN
     returned: float = float("inf")
     result: Any = None
@@ -66,13 +69,22 @@ class Clients:
     _open: dict[Tag, list[Call]] = Factory(dict)
     _placed: dict[NodeId, dict[Index, tuple[Term, Call]]] = Factory(dict)
 
-    def ask(self, node: NodeId, now: float, commit: Index) -> tuple[Event, list[Call]]:
-        """A new call to this server: the event to post, and the call or calls that it makes."""
+    def ask(
+        self, node: NodeId, now: float, commit_at: Callable[[float], Index], age: float
+    ) -> tuple[Event, list[Call]]:
+        """A new call to this server: the event to post, and the call or calls that it makes.
+
+        `commit_at` tells what anybody knew to be committed so many seconds ago by the server's
+        clock; `age` is the staleness that a reader puts up with, if it does.
+        """
         self._tag += 1
         if self.random.random() < 0.3:
             key, _ = self.workload.write(self.random, self._unique)
-            calls = [Call(node, self._tag, key, None, now, commit)]
-            event: Event = ReadRequested(self._tag)
+            stale = self.random.random() < 0.2
+            age = age if stale else 0.0
+            calls = [Call(node, self._tag, key, None, now, commit_at(age), stale)]
+            lease = self.random.random() < 0.5
+            event: Event = ReadRequested(self._tag, lease=lease, max_age=age)
         else:
             calls, commands = [], []
             for _ in range(self.random.choice((1, 1, 1, 3))):
@@ -159,7 +171,7 @@ class Clients:
                 call.result if call.outcome is Outcome.OK else None,
             )
             for call in self.calls
-            if call.outcome is not Outcome.FAILED
+            if call.outcome is not Outcome.FAILED and not call.stale
         ]
 
     def _close(self, call: Call, outcome: Outcome, now: float, result: Any = None) -> None:

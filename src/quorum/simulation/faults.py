@@ -104,6 +104,8 @@ def draw_config(random: Random) -> Config:
         # Plain Raft must be as safe; only its liveness is poorer.
         pre_vote=protections,
         check_quorum=protections,
+        # Above the ratio of the fastest clock to the slowest that `Faults.drift` allows.
+        lease_drift=random.choice((None, 0.25)) if protections else None,
         disk_grace=election_timeout * random.choice((1, 4)),
         commit_delay=heartbeat * random.choice((0.0, 0.1, 1.0)),
         entries_max=random.choice((1, 2, 8, 1024)),

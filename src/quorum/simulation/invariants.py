@@ -20,6 +20,7 @@ said, commits are durable on a majority, configurations overlap, reads are fresh
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -78,6 +79,8 @@ class Invariants:
     """Interesting things that happened, so that a run in which nothing did shows."""
     committed: list[tuple[Term, Chain]] = Factory(lambda: [(0, 0)])
     """The one true log: what anybody has ever committed, by index."""
+    commits: list[tuple[float, Index]] = Factory(lambda: [(0.0, 0)])
+    """When (true time) anybody first knew how much to be committed."""
     _leaders: dict[Term, NodeId] = Factory(dict)
     _votes: dict[tuple[NodeId, Term], NodeId] = Factory(dict)
     _terms: dict[NodeId, Term] = Factory(dict)
@@ -143,7 +146,11 @@ class Invariants:
             case _:
                 pass
 
-    def stepped(self, name: NodeId, statistics: Statistics) -> None:
+    def commit_at(self, time: float) -> Index:
+        """What anybody knew to be committed at this true time."""
+        return self.commits[bisect_right(self.commits, time, key=lambda pair: pair[0]) - 1][1]
+
+    def stepped(self, name: NodeId, statistics: Statistics, now: float) -> None:
         """A step is complete; compare with the state before it."""
         view = self.views[name]
         before = (view.role, view.term)
@@ -171,11 +178,15 @@ class Invariants:
         if statistics.commit != view.commit:
             led = view.role is Role.LEADER and before == (Role.LEADER, view.term)
             if led:
-                either = (members[1], view.members[1])
-                self._check_counted(name, view, statistics.commit, either)
+                # A change that this step proposed counts already. A joint configuration counts
+                # until it is committed, and C_new comes after that.
+                force = members[1] if members[1].joint else view.members[1]
+                self._check_counted(name, view, statistics.commit, force)
             elif statistics.commit > self.commit and before[0] is not Role.LEADER:
                 raise Violation("Commit", f"{name} committed {statistics.commit} before a leader")
             self._check_commit(name, view, statistics.commit)
+            if self.commit > self.commits[-1][1]:
+                self.commits.append((now, self.commit))
 
     # The machine
 
@@ -332,16 +343,13 @@ class Invariants:
         if commit > known:
             self._tips.append((view.term, commit))
 
-    def _check_counted(
-        self, name: NodeId, view: View, commit: Index, either: tuple[Members, Members]
-    ) -> None:
+    def _check_counted(self, name: NodeId, view: View, commit: Index, members: Members) -> None:
         """§5.4.2: "only log entries from the leader's current term are committed by counting"."""
         entry = view.log.at(commit)
         if entry is None or entry[0] != view.term:
             raise Violation("Commit", f"{name} counted replicas of an older term's {commit}")
         durable = {peer for peer, disk in self.disks.items() if self._holds(disk, commit, entry[0])}
-        # The configuration may have changed in this very step, after or before the commit.
-        if not any(is_quorum(members, durable) for members in either):
+        if not is_quorum(members, durable):
             raise Violation(
                 "Commit", f"{name} committed {commit}, durable only on {sorted(durable)}"
             )

@@ -102,6 +102,8 @@ class Nemesis:
         nodes = list(world.nodes.values())
         world.random.shuffle(nodes)
         for node in nodes:
+            node.mail = [each for each in node.mail if not isinstance(each, MembersProposed)]
+        for node in nodes:
             rest = {other.id for other in nodes if not other.frozen and other is not node}
             node.frozen = world.random.random() < 0.5 and all(
                 is_quorum(members, rest) for members in self._configurations()

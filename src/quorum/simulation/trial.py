@@ -149,7 +149,12 @@ class _Trial:
         node = world.nodes[name]
         if not node.up:
             return []
-        event, calls = world.clients.ask(name, world.now, world.observer.commit)
+        event, calls = world.clients.ask(
+            name,
+            world.now,
+            lambda age: world.observer.commit_at(max(0.0, world.now - age / node.rate)),
+            world.config.election_timeout * world.random.random(),
+        )
         world.post(node, event)
         return calls
 

@@ -185,7 +185,7 @@ class World:
         self.trace.stepped(self.now, statistics, events, effects)
         for effect in effects:
             self.observer.ordered(node.id, effect)
-        self.observer.stepped(node.id, statistics)
+        self.observer.stepped(node.id, statistics, self.now)
         life = node.life
         deadly = self.random.random() < self.faults.crash_in_effects
         fatal = self.random.randint(0, len(effects)) if deadly else -1
