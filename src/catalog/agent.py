@@ -158,6 +158,14 @@ class Agent(Catalog):
             await self._hand_over()
         await self._gossip.leave()
 
+    async def check(self) -> None:
+        """Raise `AgentFailed` if the agent is about to stop, and so to blame for other errors."""
+        if self._replica is not None:
+            try:
+                await self._replica.server.wait_role_change()
+            except quorum.QuorumError as error:
+                raise AgentFailed(str(error)) from error
+
     # Answering.
 
     async def _answer(self, request: Request[Any], direct: bool) -> Any:  # noqa: FBT001 - a Handler
@@ -277,7 +285,7 @@ class Agent(Catalog):
                     nursery.start_soon(replica.run)
                     nursery.start_soon(reconciler.run)
                     nursery.start_soon(self._follow_servers, links, home)
-        except quorum.QuorumError as error:
+        except (quorum.QuorumError, OSError) as error:
             raise (AgentFailed if route.replica else StartError)(str(error)) from error
 
     async def _found(self, home: Home) -> Waits | None:
@@ -355,6 +363,7 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
                     yield agent
                 except Exception as error:  # noqa: BLE001 - raised below, without the group
                     failure = error
+                    await agent.check()
                 finally:
                     nursery.cancel_scope.cancel()
         except ExceptionGroup as group:

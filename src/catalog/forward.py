@@ -110,6 +110,10 @@ class Local:
                 raise Indeterminate(str(refusal)) from refusal
             except quorum.Stopped as refusal:
                 raise NoServers(str(refusal)) from refusal
+            except quorum.QuorumError as failure:  # the server is about to stop for good
+                raise (Indeterminate if isinstance(request, Write) else NoServers)(
+                    str(failure)
+                ) from failure
             except NoLeader as refusal:
                 error = refusal
             if direct:

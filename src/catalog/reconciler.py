@@ -7,6 +7,7 @@ has news, and in full once in a while.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -16,7 +17,7 @@ from catalog.reconcile import MemberView, reconcile
 from catalog.replica import Replica
 from catalog.roster import Roster
 from catalog.wire import encode
-from quorum import Announce, ProposalError
+from quorum import Announce, QuorumError, Stopped
 
 __all__ = ["Reconciler"]
 
@@ -48,7 +49,7 @@ class Reconciler:
                 if self._replica.server.is_leader:
                     try:
                         await self._reconcile()
-                    except ProposalError as error:
+                    except QuorumError as error:
                         log.info("reconciliation was interrupted: %s", error)
                         wait = RETRY_SECONDS
                 with trio.move_on_after(wait):
@@ -85,9 +86,10 @@ class Reconciler:
 
     async def _follow_roles(self) -> None:
         seen: Announce | None = None
-        while True:
-            seen = await self._replica.server.wait_role_change(seen)
-            self._bell.set()
+        with suppress(Stopped):
+            while True:
+                seen = await self._replica.server.wait_role_change(seen)
+                self._bell.set()
 
     async def _follow_roster(self) -> None:
         while True:

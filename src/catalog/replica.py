@@ -11,7 +11,6 @@ question, until it has caught up once.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from math import inf
 from typing import Any, Final
 
@@ -35,7 +34,7 @@ from catalog.requests import (
 )
 from catalog.watch import WatchedRegistry
 from catalog.wire import encode
-from quorum import ProposalError, Server
+from quorum import ProposalError, QuorumError, Server
 
 __all__ = ["Replica"]
 
@@ -65,10 +64,14 @@ class Replica:
         self._confirmed = max(self._confirmed, begun)
 
     async def run(self) -> None:
-        """Keep `age` small, for ever."""
+        """Keep `age` small for as long as the server runs."""
         while True:
-            with suppress(ProposalError):  # no leader: so the age grows
+            try:
                 await self.barrier()
+            except ProposalError:
+                pass  # no leader: so the age grows
+            except QuorumError:
+                return  # the server has ended; whoever opened it knows why
             await trio.sleep(CONFIRM_SECONDS)
 
     async def answer(self, request: Request[Any]) -> Any:
@@ -108,6 +111,14 @@ class Replica:
             await self.barrier()
         return self.age
 
+    async def _prepare_for_newcomer(self) -> None:
+        """A subscriber should begin with what it has written itself, if there is a leader."""
+        try:
+            await self.barrier()
+        except ProposalError:
+            if self._confirmed == -inf:
+                raise
+
     async def _lookup(self, request: Lookup) -> Answer:
         age = await self._prepare(request.consistency)
         view = self.registry.lookup(request.name, healthy=False)
@@ -121,10 +132,11 @@ class Replica:
         return Answer(view.index, view.name, view.instances, age)
 
     async def _follow(self, request: Follow) -> News:
-        await self._prepare(Consistency.STALE)
         name, after = request.name, request.after
         if after is None:
+            await self._prepare_for_newcomer()
             return News(self.registry.lookup(name, healthy=False), self.age, self.epoch)
+        await self._prepare(Consistency.STALE)
         update = self.registry.update(name, after)
         if _is_empty(update):
             with trio.move_on_after(request.wait):
