@@ -71,6 +71,15 @@ def test_what_was_asked_between_two_steps_is_one_event(pending):
     assert 5 == len(pending)
 
 
+def test_reads_of_another_kind_are_another_event(pending):
+    """What is proof enough for one is not for the other."""
+    for kind in ({}, {"lease": True}, {"max_age": 2.0}, {"lease": True}):
+        pending.read(**kind)
+    expected = [ReadRequested(1), ReadRequested(2, lease=True), ReadRequested(3, max_age=2.0)]
+    assert expected == pending.gather()
+    assert 4 == len(pending)
+
+
 def test_changes_and_transfers_go_alone(pending):
     """They have fates of their own."""
     members = Members(voters=("ann",))

@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from quorum import (
     ChangeRefused,
     CommandFailed,
+    Config,
     Failed,
     Indeterminate,
     MachineFailed,
@@ -24,6 +25,7 @@ from quorum import (
     Superseded,
     open_server,
 )
+from quorum.trio.memory import MemoryLink
 
 
 async def outcome_of(ask, *arguments):
@@ -313,6 +315,34 @@ async def test_a_read_barrier_shows_what_was_acknowledged_before(autojump_clock,
             assert server.applied_index >= index
 
 
+async def test_a_read_under_a_lease_costs_no_message(autojump_clock, cluster):
+    """Time is proof enough of leadership, if the settings say so."""
+    cluster.config = evolve(cluster.config, lease_drift=0.1)
+    await cluster.start()
+    leader = await cluster.leader()
+    cluster.network.isolate(leader.id)
+    assert leader.applied_index == await leader.read_barrier(lease=True)
+    with pytest.raises(NotLeader):
+        await leader.read_barrier()
+    with pytest.raises(ValueError, match="max_age"):
+        await leader.read_barrier(max_age=-1.0)
+
+
+async def test_a_read_of_bounded_age_needs_nobody(autojump_clock, cluster):
+    """Where a reader was answered lately, the next one gets the same without a message."""
+    await cluster.start()
+    leader = await cluster.leader()
+    follower = cluster.followers(leader)[0]
+    index = await follower.read_barrier()
+    cluster.network.isolate(follower.id)
+    await trio.sleep(1)
+    begun = trio.current_time()
+    assert index == await follower.read_barrier(max_age=2.0)
+    assert begun == trio.current_time()
+    with pytest.raises(NotLeader):
+        await follower.read_barrier(max_age=0.5)
+
+
 async def test_a_leader_of_the_past_answers_no_read(autojump_clock, cluster):
     """It is refused, or waits; it does not show an old state."""
     await cluster.start()
@@ -459,6 +489,78 @@ async def test_a_machine_with_too_few_results_stops_its_server(autojump_clock, m
         ) as server:
             await server.wait_leader()
             await server.propose(b"x")
+
+
+@pytest.mark.parametrize("method", ["snapshot", "restore"])
+async def test_a_machine_that_cannot_take_or_load_snapshots_stops_its_server(
+    autojump_clock, machine, method
+):
+    """Its log could grow without limit, or its state would not be the cluster's."""
+    storage = MemoryStorage(members=Members(voters=("ann",)))
+    config = Config(snapshot_entries=2)
+
+    async def run(machine):
+        links = MemoryNetwork().link("ann")
+        async with open_server(
+            "ann", machine, storage=storage, links=links, config=config
+        ) as server:
+            await server.wait_leader()
+            for _ in range(5):
+                await server.propose(b"x")
+            await trio.sleep(1)
+
+    def fail(*_):
+        raise KeyError("broken")
+
+    if method == "restore":
+        await run(type(machine)())
+    setattr(machine, method, fail)
+    with pytest.raises(MachineFailed, match=method.removesuffix("e")):
+        await run(machine)
+
+
+async def test_a_link_that_fails_stops_its_server(autojump_clock, machine):
+    """Whatever it raises comes out of `open_server`; callers hear that the server is gone."""
+
+    class Cut(Exception):
+        pass
+
+    class Short(MemoryLink):
+        async def run(self, receiver, *, task_status=trio.TASK_STATUS_IGNORED):
+            task_status.started()
+            await trio.sleep(1)
+            raise Cut
+
+    link = Short(MemoryNetwork(), "ann")
+    with pytest.raises(Cut):
+        async with open_server("ann", machine, storage=MemoryStorage(), links=link) as server:
+            await trio.sleep_forever()
+    with pytest.raises(Stopped, match="Cut"):
+        await server.propose(b"x")
+
+
+async def test_a_snapshot_that_does_not_arrive_is_sent_again(autojump_clock, cluster, caplog):
+    """The leader is told, and tries until it does."""
+    cluster.config = evolve(cluster.config, snapshot_entries=5, tail_entries=0)
+    await cluster.start()
+    leader = await cluster.leader()
+    laggard = cluster.followers(leader)[0].id
+    await cluster.stop(laggard)
+    await leader.propose_many([b"x"] * 20)
+    link = cluster.network.link(leader.id)
+    send_snapshot, attempts = link.send_snapshot, []
+
+    async def fail_once(to, message, snapshot):
+        attempts.append(to)
+        if len(attempts) == 1:
+            raise ConnectionError("cut")
+        await send_snapshot(to, message, snapshot)
+
+    link.send_snapshot = fail_once
+    await cluster.start(laggard)
+    assert 20 == len(await cluster.agree())
+    assert [laggard, laggard] == attempts
+    assert "will be tried again: cut" in caplog.text
 
 
 @pytest.mark.parametrize("inline", [True, False])

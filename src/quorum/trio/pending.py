@@ -48,7 +48,7 @@ class Pending:
         self._tags = count(1)
         self._waiting = 0
         self._gathered: list[Group] = []
-        self._readers: list[Waiter] = []
+        self._readers: dict[tuple[bool, float], Group] = {}
         self._events: list[Event] = []
         self._asked: dict[Tag, Group] = {}
         self._admitted: list[Group] = []
@@ -85,10 +85,10 @@ class Pending:
         group.commands.extend(commands)
         return waiter
 
-    def read(self) -> Waiter:
-        """Ask for a read barrier; reads of one turn share one round (thesis 6.4)."""
+    def read(self, *, lease: bool = False, max_age: float = 0.0) -> Waiter:
+        """Ask for a read barrier; reads of one turn and kind share one round (thesis 6.4)."""
         waiter = self._new_waiter()
-        self._readers.append(waiter)
+        self._readers.setdefault((lease, max_age), Group()).waiters.append(waiter)
         return waiter
 
     def change(self, members: Members, expected: Index | None) -> Waiter:
@@ -111,9 +111,9 @@ class Pending:
             events.append(Proposed(self._ask(group), tuple(group.commands)))
             group.commands.clear()
         self._gathered.clear()
-        if self._readers:
-            events.append(ReadRequested(self._ask(Group(self._readers))))
-            self._readers = []
+        for (lease, max_age), group in self._readers.items():
+            events.append(ReadRequested(self._ask(group), lease, max_age))
+        self._readers.clear()
         return events
 
     # Answers of the core.
@@ -178,10 +178,11 @@ class Pending:
         self._closed = self._closed or error
         for group in self._admitted:
             self._fail(group, interrupted)
-        for group in (*self._gathered, Group(self._readers), *self._asked.values()):
+        for group in (*self._gathered, *self._readers.values(), *self._asked.values()):
             self._fail(group, error)
         self._admitted.clear()
         self._gathered.clear()
+        self._readers.clear()
         self._asked.clear()
         self._events.clear()
         self.deadline = inf

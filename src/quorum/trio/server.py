@@ -67,13 +67,17 @@ class Server:
         results: list[Any] = await waiter.wait()
         return results
 
-    async def read_barrier(self) -> Index:
+    async def read_barrier(self, *, lease: bool = False, max_age: float = 0.0) -> Index:
         """Wait until the machine here has applied all that was committed when this was called.
 
         What is read from the machine then is linearizable. Any server can be asked. Nothing is
-        written, so every error is safe to retry.
+        written, so every error is safe to retry. With `lease` the leader answers without a round
+        of messages while its lease lasts (see `Config.lease_drift`); with `max_age` the state may
+        be as of so many seconds ago: a barrier that a reader here passed since then will do.
         """
-        waiter = self._pending.read()
+        if not max_age >= 0.0:
+            raise ValueError(f"max_age is {max_age} s, must not be negative")
+        waiter = self._pending.read(lease=lease, max_age=max_age)
         self._inbox.wake()
         index: Index = await waiter.wait()
         return index
