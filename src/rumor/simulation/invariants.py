@@ -19,7 +19,9 @@ The promises, by the names under which a violation is reported:
 ``Deadline``      no member wants to be stepped for ever without time passing.
 
 Most changes are notified, and so each is checked by itself; those of an incarnation only are
-compared from step to step.
+compared from step to step. A step may only change what its events speak of, what it notifies, and
+the member's own record; so a step costs as much as it does, not as much as the list is long. A
+look at the whole list, once in a period, sees to it that nothing else has changed.
 
 What must come about *in the end* (convergence, detection, rest) needs a calm world and is asked for
 by :mod:`rumor.simulation.chaos`.
@@ -49,8 +51,8 @@ from rumor.effects import (
     Suspected,
     Updated,
 )
-from rumor.events import Event, Received
-from rumor.messages import Address, Dead, Health, Incarnation, Name, Peer, Suspect
+from rumor.events import Answered, Asked, Event, Received
+from rumor.messages import Address, Dead, Health, Incarnation, Name, Peer, Push, Suspect
 from rumor.simulation.host import Host
 
 KEEPS_INCARNATION = {
@@ -112,6 +114,10 @@ class Invariants:
         self.described(me.name, me.address, me.meta)
         self.views[me.name] = View({me.name: me}, {me.name: Health.ALIVE})
 
+    def acquainted(self, name: Name, peers: Mapping[Name, Peer]) -> None:
+        """A member knows others from before the run."""
+        self.views[name] = View(dict(peers), {peer.name: peer.health for peer in peers.values()})
+
     def described(self, name: Name, address: Address, meta: bytes) -> None:
         """A member is given metadata, which others may hold from now on."""
         self.said.add((name, address, meta))
@@ -129,13 +135,18 @@ class Invariants:
     ) -> None:
         """A member took these events, gave these orders, and holds this list now."""
         view = self.views[host.name]
-        told = False
+        touched = dict.fromkeys((host.name,))
+        for event in events:
+            touched.update(dict.fromkeys(_names(event)))
         for effect in effects:
             if not isinstance(effect, _ORDERS):
-                told = True
+                touched[effect.member.name] = None
                 self._walk(host, view, effect)
-        if told or view.peers != members:
-            self._look(host, view, members)
+        for name in touched:
+            peer = members.get(name)
+            if peer is not None and view.peers.get(name) is not peer:
+                self._change(host, view, peer)
+            self._compare(host, view, name, peer)
         for event in events:
             if isinstance(event, Received) and event.updates:
                 self._heard(host, event, members[host.name])
@@ -145,8 +156,11 @@ class Invariants:
         if len(data) > self.config.datagram_bytes_max:
             raise Violation("Bounds", f"{name} sends a datagram of {len(data)} bytes")
 
-    def audited(self, host: Host, statistics: Statistics) -> None:
-        """Look at the sizes of what a member keeps."""
+    def audited(self, host: Host, members: Mapping[Name, Peer], statistics: Statistics) -> None:
+        """Look at all that a member keeps: at its size, and for changes that nothing explains."""
+        view = self.views[host.name]
+        if view.peers != members:
+            raise Violation("Walk", f"{host.name} has changed what it was told nothing about")
         known = statistics.alive + statistics.suspect + statistics.dead + statistics.left
         if statistics.backlog > known:
             raise Violation("Bounds", f"{host.name}: {statistics.backlog} updates on {known}")
@@ -155,18 +169,10 @@ class Invariants:
         if not 0 <= statistics.health_score <= self.config.awareness_max:
             raise Violation("Bounds", f"{host.name}: health score {statistics.health_score}")
 
-    def _look(self, host: Host, view: View, members: Mapping[Name, Peer]) -> None:
-        for name, peer in members.items():
-            if view.peers.get(name) is not peer:
-                self._change(host, view, peer)
-        healths = {name: peer.health for name, peer in members.items()}
-        if view.walk != healths:
-            wrong = [
-                (name, view.walk.get(name), healths.get(name))
-                for name in sorted({*view.walk, *healths})
-                if view.walk.get(name) != healths.get(name)
-            ]
-            raise Violation("Walk", f"{host.name}: told and held differ: {wrong}")
+    def _compare(self, host: Host, view: View, name: Name, peer: Peer | None) -> None:
+        at, health = view.walk.get(name), peer.health if peer is not None else None
+        if at is not health:
+            raise Violation("Walk", f"{host.name} was told {name} {at!r}, and holds it {health!r}")
 
     def _change(self, host: Host, view: View, peer: Peer) -> None:
         held = view.peers.get(peer.name)
@@ -235,6 +241,17 @@ class Invariants:
         else:
             view.walk[peer.name] = to
             self._change(host, view, peer)
+
+
+def _names(event: Event) -> Iterable[Name]:
+    """Whom an event speaks of."""
+    match event:
+        case Received(updates=updates):
+            return (update.name for update in updates)
+        case Asked(_, Push(peers)) | Answered(_, Push(peers)):
+            return (peer.name for peer in peers)
+        case _:
+            return ()
 
 
 _ORDERS = (Send, Exchange, Answer, Settled)

@@ -137,6 +137,20 @@ class World:
         self.join(name, seeds)
         return host
 
+    def start_settled(self, names: Sequence[Name]) -> None:
+        """Boot members that have known each other for long: the join of many at once takes time."""
+        for name in names:
+            self.start(name)
+        peers = [Peer(name, self.hosts[name].address) for name in names]
+        for name in names:
+            core = self.hosts[name].core
+            assert core is not None
+            state = core._state  # noqa: SLF001  # no event says "as it was long ago"
+            for peer in peers:
+                state.members.put(peer, self.now)
+                state.backlog.remove(peer.name)
+            self.observer.acquainted(name, core.members)
+
     def move(self, name: Name) -> None:
         """Give a member that is down another address for its next life."""
         host = self.hosts[name]
@@ -255,7 +269,7 @@ class World:
         self._load = 0
         for host in self.hosts.values():
             if host.core is not None:
-                self.observer.audited(host, host.core.statistics())
+                self.observer.audited(host, host.core.members, host.core.statistics())
         self.after(self.config.probe_interval, self._audit)
 
     # --- effects ---
