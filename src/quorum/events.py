@@ -68,9 +68,9 @@ class ReadRequested:
 class MembersProposed:
     """Somebody wants the cluster to consist of these servers (§6).
 
-    Only `voters`, `learners` and `addresses` are looked at. With `expected`, the change is refused
-    unless the configuration in force has this log index (compare and set). Answered by `Admit`
-    with the index of the joint entry, or by `Refuse`.
+    `outgoing` is not looked at: the way to the new members is found by itself. With `expected`,
+    the change is refused unless the configuration in force has this log index (compare and set).
+    Answered by `Admit` with the index of the joint entry, or by `Refuse`.
     """
 
     tag: Tag

@@ -107,13 +107,15 @@ class Members:
 
     Joint consensus is two sets of voters at once: `voters` is C_new, and while the change is under
     way `outgoing` is C_old; a decision then needs a majority of both. `learners` receive the log
-    and count for nothing (thesis 4.2.1). Names are sorted, so equal configurations are equal.
+    and count for nothing (thesis 4.2.1); those of them that are `joining` become voters by
+    themselves once they have caught up. Names are sorted, so equal configurations are equal.
     """
 
     voters: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
     outgoing: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
     learners: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
     addresses: tuple[tuple[NodeId, str], ...] = field(default=(), converter=_sorted_pairs)
+    joining: tuple[NodeId, ...] = field(default=(), converter=_sorted_names)
 
     @property
     def joint(self) -> bool:
@@ -137,6 +139,7 @@ class Members:
         """The payload of a `Kind.MEMBERS` entry: canonical JSON, readable in a journal's dump."""
         fields = {
             "addresses": self.addresses,
+            "joining": self.joining,
             "learners": self.learners,
             "outgoing": self.outgoing,
             "voters": self.voters,
@@ -148,8 +151,8 @@ class Members:
         """Read what `to_bytes` wrote; raise ValueError on anything else."""
         fields = json.loads(payload)
         if not isinstance(fields, dict) or fields.keys() != _MEMBERS_FIELDS:
-            raise ValueError("a configuration has voters, outgoing, learners and addresses")
-        for name in ("voters", "outgoing", "learners"):
+            raise ValueError(f"a configuration has the fields {sorted(_MEMBERS_FIELDS)}")
+        for name in ("voters", "outgoing", "learners", "joining"):
             if not _are_strings(fields[name]):
                 raise ValueError(f"{name} is a list of server names")
         if not isinstance(fields["addresses"], list) or not all(
@@ -159,7 +162,7 @@ class Members:
         return cls(**fields)
 
 
-_MEMBERS_FIELDS = {"voters", "outgoing", "learners", "addresses"}
+_MEMBERS_FIELDS = {"voters", "outgoing", "learners", "addresses", "joining"}
 
 
 def _are_strings(value: object) -> bool:

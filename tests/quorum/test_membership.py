@@ -244,7 +244,7 @@ def test_configurations_read_back_and_refuse_garbage():
         b"",
         b"[]",
         b"{}",
-        b'{"voters":[1],"outgoing":[],"learners":[],"addresses":[]}',
+        b'{"voters":[1],"outgoing":[],"learners":[],"addresses":[],"joining":[]}',
     ):
         with pytest.raises(ValueError):
             Members.from_bytes(garbage)
@@ -275,3 +275,53 @@ def test_a_demoted_voter_that_alone_has_the_demotion_may_still_be_elected(make_g
 
     assert group.leader() == "a"
     assert Members(voters=("a",), learners=("b",)) == members_of(group, "a")
+
+
+def test_a_joining_learner_becomes_a_voter_when_it_has_caught_up(make_group):
+    """Learner first, promoted by the leader, through a joint configuration."""
+    group = make_group()
+    group.elect("a")
+    for k in range(50):
+        group.propose("a", b"%d" % k)
+    join(group, "d")
+    members = Members(voters=("a", "b", "c"), learners=("d",), joining=("d",))
+    group.step("a", MembersProposed(1, members))
+    group.settle(lambda sender, to, _: "d" not in (sender, to))
+    assert members == members_of(group, "a")
+
+    group.pass_time(1.0)
+
+    assert Members(voters=tuple("abcd")) == members_of(group, "a") == members_of(group, "d")
+
+
+def test_a_learner_that_is_too_slow_stays_one(make_group):
+    """Its rounds take longer than an election timeout: as a voter it would hold up the cluster."""
+    group = make_group()
+    group.elect("a")
+    join(group, "d")
+    members = Members(voters=("a", "b", "c"), learners=("d",), joining=("d",))
+    group.step("a", MembersProposed(1, members))
+    group.settle(lambda sender, to, _: "d" not in (sender, to))
+
+    group.slow_disks.add("d")
+    for k in range(20):
+        group.propose("a", b"%d" % k)
+        group.pass_time(0.9)
+        group.sync("d")
+        group.propose("a", b"always one more")
+        group.settle()
+
+    assert members == members_of(group, "a")
+    assert dict(group.nodes["a"].statistics().match)["d"] > 20
+
+
+def test_a_learner_that_is_not_joining_is_never_promoted(make_group):
+    """Some are there to read from, and stay learners for good."""
+    group = make_group()
+    group.elect("a")
+    join(group, "d")
+    change(group, "a", "abc", learners="d")
+
+    group.pass_time(3.0)
+
+    assert members_of(group, "a") == Members(voters=tuple("abc"), learners=("d",))

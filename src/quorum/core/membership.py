@@ -19,7 +19,7 @@ from quorum.core.progress import Progress
 from quorum.core.state import State, Transfer
 from quorum.effects import Admit, Answer, Refusal
 from quorum.events import MembersProposed, TransferRequested
-from quorum.messages import Index, Kind, Members, TimeoutNow
+from quorum.messages import Index, Kind, Members, NodeId, TimeoutNow
 
 
 def on_members_proposed(state: State, event: MembersProposed) -> None:
@@ -51,6 +51,7 @@ def _towards(old: Members, new: Members) -> Members:
         outgoing=outgoing,
         learners=learners,
         addresses=tuple(pair for pair in addresses.items() if pair[0] in wanted),
+        joining=tuple(name for name in new.joining if name in learners),
     )
 
 
@@ -82,6 +83,31 @@ def leave_joint(state: State) -> None:
         kept = {*log.members.voters, *log.members.learners}
         addresses = tuple(pair for pair in log.members.addresses if pair[0] in kept)
         append_members(state, evolve(log.members, outgoing=(), addresses=addresses))
+
+
+def watch_learner(state: State, name: NodeId, peer: Progress) -> None:
+    """Measure how fast a joining learner catches up, in rounds (thesis 4.2.1).
+
+    "Each round replicates all the log entries present in the leader's log at the start of the
+    round"; when one has taken less than an election timeout, the server will not hold up the
+    cluster as a voter.
+    """
+    if name not in state.log.members.joining or peer.match < peer.goal:
+        return
+    if peer.goal:
+        peer.caught_up = state.now - peer.goal_set < state.config.election_timeout
+    peer.goal, peer.goal_set = max(state.log.last_index, 1), state.now
+
+
+def promote_learners(state: State) -> None:
+    """Make voters of the joining learners that have caught up, by a change like any other."""
+    members = state.log.members
+    if not members.joining or members.joint or state.transfer is not None:
+        return
+    ready = tuple(name for name in members.joining if state.peers[name].caught_up)
+    if ready and state.commit >= max(state.term_start, state.log.members_index):
+        voters = (*members.voters, *ready)
+        append_members(state, _towards(members, evolve(members, voters=voters)))
 
 
 def may_lead(state: State) -> bool:

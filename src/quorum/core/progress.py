@@ -50,6 +50,12 @@ class Progress:
     inflight: deque[tuple[Index, int]] = field(factory=deque)
     """REPLICATE: the last index of each message that is not answered yet, and its bytes."""
     inflight_bytes: int = 0
+    goal: Index = 0
+    """A joining learner: where our log ended when its round of catching up began; 0: not begun."""
+    goal_set: float = 0.0
+    """When that was."""
+    caught_up: bool = False
+    """A joining learner: its last round took less than an election timeout."""
     snapshot: Index = 0
     """SNAPSHOT: the index of the snapshot on its way."""
 

@@ -237,6 +237,7 @@ class Raft:
         if state.is_leader:
             replication.advance_commit(state)
             membership.leave_joint(state)
+            membership.promote_learners(state)
             membership.pursue_transfer(state)
             reads.take_up_early(state)
             replication.replicate(state)

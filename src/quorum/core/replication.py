@@ -10,6 +10,7 @@ answers for is durable.
 
 from __future__ import annotations
 
+from quorum.core import membership
 from quorum.core.majority import reached
 from quorum.core.progress import Mode, Progress
 from quorum.core.roles import become_follower
@@ -99,6 +100,7 @@ def on_append_reply(state: State, sender: NodeId, reply: AppendReply) -> None:
     if reply.match is not None:
         if reply.match <= state.log.last_index:  # more than we have ever sent is not an answer
             peer.matched(reply.match)
+            membership.watch_learner(state, sender, peer)
     elif peer.mode is Mode.SNAPSHOT or reply.hint_index < peer.match:
         pass  # an answer that has been overtaken
     elif reply.hint_index < peer.next - 1 or peer.next < state.log.first:
