@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ class Agents:
     scopes: dict[str, trio.CancelScope] = field(factory=dict)
     ended: dict[str, trio.Event] = field(factory=dict)
 
+    def open(self, name: str, **settings: Any) -> AbstractAsyncContextManager[Agent]:
+        """Open an agent in the test itself."""
+        settings = {"bind": "127.0.0.1:0", "gossip": rumor.Config.local(), **settings}
+        return open_catalog(AgentConfig(name, **settings))
+
     async def start(self, name: str, **settings: Any) -> Agent:
         """Start an agent; any free port, gossip fast enough for tests."""
-        settings = {"bind": "127.0.0.1:0", "gossip": rumor.Config.local(), **settings}
-        agent: Agent = await self.nursery.start(self._run, AgentConfig(name, **settings))
+        agent: Agent = await self.nursery.start(self._run, name, settings)
         return agent
 
     async def start_server(self, name: str, **settings: Any) -> Agent:
@@ -52,12 +57,14 @@ class Agents:
         self.scopes.pop(name).cancel()
         await self.ended[name].wait()
 
-    async def _run(self, config: AgentConfig, *, task_status: trio.TaskStatus[Agent]) -> None:
-        ended = self.ended[config.name] = trio.Event()
+    async def _run(
+        self, name: str, settings: dict[str, Any], *, task_status: trio.TaskStatus[Agent]
+    ) -> None:
+        ended = self.ended[name] = trio.Event()
         try:
             with trio.CancelScope() as scope:
-                self.scopes[config.name] = scope
-                async with open_catalog(config) as agent:
+                self.scopes[name] = scope
+                async with self.open(name, **settings) as agent:
                     task_status.started(agent)
                     await trio.sleep_forever()
         finally:

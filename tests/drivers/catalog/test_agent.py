@@ -166,7 +166,7 @@ async def test_a_check_id_belongs_to_one_service():
 
 async def test_errors_in_the_block_come_out_as_they_are():
     """No exception group is made of them."""
-    with pytest.raises(KeyError, match="mine"):  # noqa: PT012 - the block is what is tested
+    with pytest.raises(KeyError, match="mine"):
         async with (
             open_catalog(DEV) as agent,
             connect(agent.address) as client,
