@@ -47,6 +47,10 @@ class Config:
     awareness_max: int = 8
     """Upper bound of the local health score; probe times stretch by up to one more than this."""
 
+    buddy: bool = True
+    """Tell a suspect first, on any message to it, that it is accused; and an accuser what it has
+    missed (Lifeguard's buddy system). Off for measurements only."""
+
     # --- suspicion (SWIM §4.2, Lifeguard's dynamic timeout) ---
 
     suspicion_multiplier: float = 4.0
@@ -145,6 +149,10 @@ class Config:
 
     def _refuse_out_of_range(self, attribute: Attribute[float]) -> None:
         value = getattr(self, attribute.name)
+        if isinstance(attribute.default, bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{attribute.name}={value!r} must be True or False")
+            return
         kinds = (int,) if isinstance(attribute.default, int) else (int, float)
         if type(value) not in kinds:
             raise ConfigError(f"{attribute.name}={value!r} must be a number")

@@ -31,6 +31,7 @@ def test_presets_leave_helpers_time_for_their_nacks(config: Config) -> None:
         {"gossip_nodes": 0},
         {"gossip_nodes": 2.5},
         {"members_max": True},
+        {"buddy": 1},
         {"suspicion_max_multiplier": 0.5},
         {"datagram_bytes_max": 500},
         {"datagram_bytes_max": 70_000},

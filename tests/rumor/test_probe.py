@@ -167,9 +167,10 @@ def test_bad_local_health_stretches_interval_and_timeout() -> None:
     assert [type(n) for n in notifications(bench.run(start + 4.001))] == [Suspected]
 
 
-def test_the_suspect_is_told_on_the_ping_itself() -> None:
-    """Lifeguard's buddy system, even when the backlog has long forgotten."""
-    bench = Bench("a", config=CALM)
+@pytest.mark.parametrize("buddy", [True, False])
+def test_the_suspect_is_told_on_the_ping_itself(buddy: bool) -> None:
+    """Lifeguard's buddy system, even when the backlog has long forgotten; unless switched off."""
+    bench = Bench("a", config=evolve(CALM, buddy=buddy))
     bench.run(0.01)
     bench.hear(Suspect("a", 0, "y"))
     tells: list[bool] = []
@@ -180,7 +181,7 @@ def test_the_suspect_is_told_on_the_ping_itself() -> None:
         for ping in pings(effects):
             bench.hear(message=Ack(ping.sequence, "a"))
 
-    assert tells == [True, True, True]
+    assert tells[1:] == [buddy, buddy]
 
 
 def test_a_ping_is_answered_to_where_it_came_from() -> None:

@@ -166,7 +166,7 @@ def _on_suspect(state: State, suspect: Suspect) -> None:
         if suspicion.confirm(accuser):
             state.schedule.set((Due.SUSPICION, name), suspicion.deadline)
             state.backlog.put(name, state.encode(suspect))
-    elif held.health in (Health.ALIVE, Health.LEFT):
+    elif held.health in (Health.ALIVE, Health.LEFT) and state.config.buddy:
         _tell_accuser(state, held, accuser)
 
 

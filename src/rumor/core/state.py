@@ -204,7 +204,8 @@ class State:
         if self.has_left:
             first.append(self.encode(update_of(self.members.myself)))
         peer = self.members.get(reader) if reader is not None else None
-        if peer is not None and peer.health is not Health.ALIVE:
+        silent = (Health.ALIVE,) if self.config.buddy else (Health.ALIVE, Health.SUSPECT)
+        if peer is not None and peer.health not in silent:
             first.append(self.encode(update_of(peer)))
         return tuple(first)
 
