@@ -128,10 +128,11 @@ class Checker:
 async def _beginning(response: Any) -> str:
     """Return as much of a response as a check's output holds; the rest is not read."""
     data = bytearray()
-    async for chunk in response.aiter_bytes():
-        data += chunk
-        if len(data) >= OUTPUT_CHARS_MAX:
-            break
+    with trio.CancelScope() as scope:
+        async for chunk in response.aiter_bytes():
+            data += chunk
+            if len(data) >= OUTPUT_CHARS_MAX:
+                scope.cancel()  # and no `break`: this ends all of httpx's generators in order
     return data[:OUTPUT_CHARS_MAX].decode(errors="replace")
 
 

@@ -2,10 +2,11 @@
 
     length u32, big-endian · [kind, field, ...]
 
-A connection begins with the four bytes `CAT1` and a `Hello` each way. Then the caller sends `Call`s
-and, when it does not want an answer any more, `Cancel`s; the other end sends one `Result` or
-`Failure` for each call, in whatever order they are ready. The numbers are the caller's, and tell
-its calls apart. What is in a body is the business of `catalog.requests` and `catalog.wire`.
+A connection begins with the four bytes `CAT1` and a `Hello` each way; the caller waits for the
+other's before it says more. Then it sends `Call`s and, when it does not want an answer any more,
+`Cancel`s; the other end sends one `Result` or `Failure` for each call, in whatever order they are
+ready. The numbers are the caller's, and tell its calls apart. What is in a body is the business of
+`catalog.requests` and `catalog.wire`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,11 @@ def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
                 await trio.sleep(0.02)
 
     return eventually
+
+
+@pytest.fixture
+def unused_address() -> Iterator[str]:
+    """A port at which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{unused.getsockname()[1]}"
