@@ -243,6 +243,33 @@ def test_addresses_to_join_at_which_nobody_answers_are_told_in_one_line() -> Non
     assert nobody in line
 
 
+async def test_servers_that_start_together_find_each_other(tmp_path: Path, capsys: Capture) -> None:
+    """Each names only the next one, in a ring: nobody has to be first."""
+    names = ("n1", "n2", "n3")
+    ports = {name: free() for name in names}
+    agents = [
+        start(
+            *("--server", "--bootstrap-expect", "3", "--name", name, "--bind", ports[name]),
+            *("--data-dir", tmp_path / name, "--join", ports[after]),
+        )
+        for name, after in zip(names, (*names[1:], names[0]), strict=True)
+    ]
+    try:
+        with trio.fail_after(LIMIT_SECONDS):
+            leader = None
+            while leader is None:
+                await trio.sleep(0.2)
+                line = ["info", "--json", "--agent", ports["n1"]]
+                if await trio.to_thread.run_sync(main, line) == 0:
+                    leader = json.loads(capsys.readouterr().out)["leader"]
+    finally:
+        for process in agents:
+            process.kill()
+            process.communicate()
+
+    assert leader in names
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_agent_leaves_at_a_signal(number: signal.Signals) -> None:
     """It says where it listens, and that it leaves; status 0, for that is what it was told."""

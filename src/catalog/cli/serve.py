@@ -80,14 +80,18 @@ class Run:
         one must not be alone for a moment.
         """
         give_up = trio.current_time() + self.join_timeout
+        answered = False  # somebody did just before this attempt: then joining is not what failed
         while True:
             try:
                 async with catalog.open_catalog(self.config) as agent:
                     return await self._stay(agent)
             except catalog.StartError:
                 late = trio.current_time() > give_up
-                if self.opened or late or not self.config.join or await self._somebody_answers():
+                if self.opened or late or answered or not self.config.join:
                     raise
+            answered = await self._somebody_answers()
+            if answered:
+                continue
             log.info("nobody answers yet at %s; trying again", ", ".join(self.config.join))
             if self.config.bootstrap_expect == 1:
                 await trio.sleep(RETRY_SECONDS)

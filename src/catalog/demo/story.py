@@ -169,7 +169,7 @@ class Story:
         }
         names = ", ".join(sorted(beside))
         scene.tell(
-            f"SIGKILL to the node {edge.name}: its agent, and {names} beside it; gossip must notice",
+            f"SIGKILL to the node {edge.name}: its agent and {names}; gossip must notice",
             "kill",
         )
         self.cluster.kill(edge)
