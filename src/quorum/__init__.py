@@ -64,6 +64,7 @@ from quorum.errors import (
 )
 from quorum.machine import CommandMachine, Failed, StateMachine
 from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
+from quorum.sessions import SessionExpired, Sessions
 from quorum.storage import Storage
 from quorum.storage.journal import JournalStorage
 from quorum.storage.memory import MemoryStorage
@@ -71,6 +72,7 @@ from quorum.trio.link import Link, Receiver
 from quorum.trio.links import TcpLinks
 from quorum.trio.memory import MemoryNetwork
 from quorum.trio.server import Server, open_server
+from quorum.trio.session import Session, open_session
 
 __all__ = [
     "Announce",
@@ -102,6 +104,9 @@ __all__ = [
     "Receiver",
     "Role",
     "Server",
+    "Session",
+    "SessionExpired",
+    "Sessions",
     "SnapshotMark",
     "StateMachine",
     "Statistics",
@@ -114,4 +119,5 @@ __all__ = [
     "WrongCluster",
     "WrongDirectory",
     "open_server",
+    "open_session",
 ]

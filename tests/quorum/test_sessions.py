@@ -324,6 +324,26 @@ def test_a_snapshot_under_other_limits_is_refused(feed, sessions):
         other.restore(b"[]")
 
 
+def test_a_snapshot_replaces_the_sessions_that_were_there(feed, sessions):
+    """A server that was behind goes on from the leader's table, not from a mixture."""
+    feed(open_request(), command_request(1, 1, 1, b"a"))
+    snapshot = sessions.snapshot()
+    feed(open_request(), command_request(1, 2, 2, b"b"), after=3)
+    sessions.restore(snapshot)
+    assert snapshot == sessions.snapshot()
+    assert ["a"] == lines(sessions)
+    feed(b"x", after=10 * SECOND)
+    assert 0 == len(sessions)
+
+
+def test_a_stamp_that_goes_back_does_not_turn_the_clock(sessions):
+    """Leaders do not give such stamps; a session would live longer on replicas with a snapshot."""
+    sessions.apply(entries_of(1, [open_request(), b"x"], [5 * SECOND, 3 * SECOND]))
+    twin = Sessions(Diary(), sessions_max=3, window_max=4, ttl_ms=10 * SECOND)
+    twin.restore(sessions.snapshot())
+    assert sessions.snapshot() == twin.snapshot()
+
+
 def test_a_snapshot_that_the_machine_refuses_changes_nothing(feed, sessions):
     """The table is taken over together with the machine's part, or not at all."""
     feed(open_request(), b"a")
