@@ -41,6 +41,10 @@ class Config:
     messages, and is linearizable only as long as this bound is true. With leases a server that
     was restarted votes for nobody for an election timeout. Needs `check_quorum`."""
 
+    forward: bool = False
+    """Pass proposals made at a follower on to the leader, instead of refusing them with its name.
+    Simpler for callers; a lost message makes their outcome `Indeterminate`."""
+
     disk_grace: float = 2.0
     """Seconds a write may be under way before a leader steps down: a stalled disk is not
     leadership. Above the worst fsync that you are willing to wait for."""

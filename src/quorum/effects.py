@@ -25,7 +25,7 @@ class Role(Enum):
 
 
 class Refusal(Enum):
-    """Why a request was not taken up. Nothing was written in any of these cases."""
+    """Why a request was not taken up. Nothing was written, but where it says so."""
 
     NOT_LEADER = "not leader"
     """Ask the leader; its name comes with the refusal when it is known."""
@@ -37,6 +37,8 @@ class Refusal(Enum):
     """Try again when it is done."""
     CONFLICT = "the configuration is not the expected one"
     """Read the configuration, decide again."""
+    UNKNOWN = "passed on to the leader, which did not answer"
+    """It may have been written: the outcome is unknown."""
     UNFIT = "the server named cannot do this"
     """E.g. leadership for a server that is not a voter, or a cluster without voters."""
 

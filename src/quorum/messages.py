@@ -273,6 +273,25 @@ class ReadIndexReply:
     index: Index | None
 
 
+@frozen
+class Forward:
+    """A follower passes on commands that were proposed at it (`Config.forward`)."""
+
+    term: Term
+    context: int
+    """Chosen by the follower, unique in its life; comes back in the answer."""
+    commands: tuple[bytes, ...]
+
+
+@frozen
+class ForwardReply:
+    """Where the leader put the commands, in `term`; None: they were not written."""
+
+    term: Term
+    context: int
+    first: Index | None
+
+
 Message: TypeAlias = (
     AppendEntries
     | AppendReply
@@ -282,4 +301,6 @@ Message: TypeAlias = (
     | TimeoutNow
     | ReadIndex
     | ReadIndexReply
+    | Forward
+    | ForwardReply
 )

@@ -34,6 +34,9 @@ from quorum.framing import FRAME_BYTES_MAX
 from quorum.messages import (
     AppendEntries,
     AppendReply,
+    Entries,
+    Forward,
+    ForwardReply,
     InstallSnapshot,
     Kind,
     Message,
@@ -84,6 +87,7 @@ class SnapshotChunk:
 # Types of bodies. A number that was given once keeps its meaning for ever.
 _APPEND_ENTRIES, _APPEND_REPLY, _REQUEST_VOTE, _VOTE_REPLY = 1, 2, 3, 4
 _INSTALL_SNAPSHOT, _TIMEOUT_NOW, _READ_INDEX, _READ_INDEX_REPLY = 5, 6, 7, 8
+_FORWARD, _FORWARD_REPLY = 9, 10
 _HELLO, _CHUNK = 0x40, 0x41  # their layout never changes: other versions must read our Hello
 
 _HEAD = struct.Struct("<BB")
@@ -95,6 +99,8 @@ _INSTALL_SNAPSHOT_BODY = struct.Struct("<BBQQ")
 _TIMEOUT_NOW_BODY = struct.Struct("<BBQ")
 _READ_INDEX_BODY = struct.Struct("<BBQQ")
 _READ_INDEX_REPLY_BODY = struct.Struct("<BBQQBQ")
+_FORWARD_BODY = struct.Struct("<BBQQ")
+_FORWARD_REPLY_BODY = struct.Struct("<BBQQBQ")
 _HELLO_BODY = struct.Struct("<BBBBB")
 _CHUNK_BODY = struct.Struct("<BBQQ")
 
@@ -148,6 +154,13 @@ def _encode(message: Message) -> bytes:
         case ReadIndexReply(term, context, index):
             optional = (index is not None, index or 0)
             return _READ_INDEX_REPLY_BODY.pack(VERSION, _READ_INDEX_REPLY, term, context, *optional)
+        case Forward(term, context, commands):
+            count = len(commands)
+            run = Entries(1, (0,) * count, (0,) * count, bytes(count), commands)
+            return _FORWARD_BODY.pack(VERSION, _FORWARD, term, context) + pack(run)
+        case ForwardReply(term, context, first):
+            optional = (first is not None, first or 0)
+            return _FORWARD_REPLY_BODY.pack(VERSION, _FORWARD_REPLY, term, context, *optional)
         case _:
             assert_never(message)
 
@@ -200,6 +213,19 @@ def _read_read_index_reply(data: bytes) -> ReadIndexReply:
     return ReadIndexReply(term, context, _optional(known, index))
 
 
+def _read_forward(data: bytes) -> Forward:
+    _, _, term, context = _FORWARD_BODY.unpack_from(data)
+    run = unpack(data[_FORWARD_BODY.size :])
+    if run.first != 1 or any(run.kinds) or any(run.terms) or any(run.stamps) or not run:
+        raise ValueError("commands on their way to the leader have no place in a log yet")
+    return Forward(term, context, run.payloads)
+
+
+def _read_forward_reply(data: bytes) -> ForwardReply:
+    _, _, term, context, known, index = _FORWARD_REPLY_BODY.unpack(data)
+    return ForwardReply(term, context, _optional(known, index))
+
+
 _READERS: dict[int, Callable[[bytes], Message]] = {
     _APPEND_ENTRIES: _read_append_entries,
     _APPEND_REPLY: _read_append_reply,
@@ -209,6 +235,8 @@ _READERS: dict[int, Callable[[bytes], Message]] = {
     _TIMEOUT_NOW: _read_timeout_now,
     _READ_INDEX: _read_read_index,
     _READ_INDEX_REPLY: _read_read_index_reply,
+    _FORWARD: _read_forward,
+    _FORWARD_REPLY: _read_forward_reply,
 }
 
 

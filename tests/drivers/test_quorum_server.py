@@ -119,6 +119,18 @@ async def test_a_follower_says_who_leads(autojump_clock, cluster):
     assert leader.id == refusal.value.leader
 
 
+async def test_a_follower_passes_proposals_on_if_it_may(autojump_clock, cluster):
+    """`Config.forward`: any server will do, and the result is its own machine's."""
+    cluster.config = Config(forward=True)
+    await cluster.start()
+    leader = await cluster.leader()
+    follower, other = cluster.followers(leader)
+
+    assert 1 == await follower.propose(b"x")
+    assert [2, 3] == await other.propose_many([b"y", b"z"])
+    assert [b"x", b"y", b"z"] == await cluster.agree()
+
+
 async def test_a_command_that_fails_raises_its_reason(autojump_clock, cluster):
     """The machine said no, on every replica."""
     await cluster.start()

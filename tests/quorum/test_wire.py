@@ -17,6 +17,8 @@ from quorum.messages import (
     AppendEntries,
     AppendReply,
     Entries,
+    Forward,
+    ForwardReply,
     InstallSnapshot,
     Kind,
     Members,
@@ -89,6 +91,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(TimeoutNow, NUMBERS),
     st.builds(ReadIndex, NUMBERS, NUMBERS),
     st.builds(ReadIndexReply, NUMBERS, NUMBERS, st.none() | NUMBERS),
+    st.builds(Forward, NUMBERS, NUMBERS, st.lists(st.binary(max_size=20), min_size=1).map(tuple)),
+    st.builds(ForwardReply, NUMBERS, NUMBERS, st.none() | NUMBERS),
 )
 SAMPLES: list[Message] = [
     AppendEntries(7, 41, 6, 40, 3, Entries(42, (7, 7), (5, 5), b"\x00\x01", (b"set", b""))),
@@ -101,6 +105,9 @@ SAMPLES: list[Message] = [
     ReadIndex(8, 17),
     ReadIndexReply(8, 17, 43),
     ReadIndexReply(8, 17, None),
+    Forward(8, 18, (b"set", b"")),
+    ForwardReply(8, 18, 44),
+    ForwardReply(8, 18, None),
 ]
 
 

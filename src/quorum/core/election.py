@@ -11,7 +11,7 @@ counts its own vote only then (`gate`).
 
 from __future__ import annotations
 
-from quorum.core import membership, reads
+from quorum.core import forwarding, membership, reads
 from quorum.core.majority import lost, won
 from quorum.core.roles import become_follower, become_leader, quorum_contact
 from quorum.core.state import State
@@ -38,6 +38,7 @@ def campaign(state: State, *, pre_vote: bool, disrupt: bool = False) -> None:
     state.pre_voting = pre_vote
     state.leader = None
     reads.forget_asked(state)
+    forwarding.give_up(state)
     # Our own answer to PreVote costs nothing; our own vote counts when it is durable.
     state.votes = {state.id: True} if pre_vote else {}
     state.restart_election_timer()

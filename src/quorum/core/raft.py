@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import frozen
 
 from quorum.config import Config
-from quorum.core import election, membership, reads, replication, snapshots
+from quorum.core import election, forwarding, membership, reads, replication, snapshots
 from quorum.core.gate import Gate
 from quorum.core.log import Log
 from quorum.core.progress import Mode
@@ -44,6 +44,8 @@ from quorum.events import (
 from quorum.messages import (
     AppendEntries,
     AppendReply,
+    Forward,
+    ForwardReply,
     Index,
     InstallSnapshot,
     Members,
@@ -136,7 +138,8 @@ class Raft:
         if state.is_leader:
             deadline = min(state.heartbeat_deadline, state.commit_notice)
             return min(deadline, state.transfer.deadline) if state.transfer else deadline
-        return min([state.election_deadline, *[asked.deadline for asked in state.asked.values()]])
+        asked = (*state.asked.values(), *state.forwarded.values())
+        return min([state.election_deadline, *[question.deadline for question in asked]])
 
     def _hear(self, event: Event) -> None:
         state = self._state
@@ -191,6 +194,10 @@ class Raft:
                 snapshots.on_install_snapshot(state, sender, message)
             case ReadIndex():
                 reads.on_read_index(state, sender, message)
+            case Forward():
+                forwarding.on_forward(state, sender, message)
+            case ForwardReply():
+                forwarding.on_forward_reply(state, message)
             case TimeoutNow():
                 election.on_timeout_now(state, sender, message)
             case ReadIndexReply():
@@ -215,6 +222,8 @@ class Raft:
                 state.send(sender, AppendReply(state.term, message.round, None))
             case ReadIndex():
                 state.send(sender, ReadIndexReply(state.term, message.context, None))
+            case Forward():
+                state.send(sender, ForwardReply(state.term, message.context, None))
             case _:
                 pass  # answers to questions of the past need no answer
 
@@ -222,6 +231,7 @@ class Raft:
         state = self._state
         if not state.is_leader:
             reads.expire_asked(state)
+            forwarding.give_up(state, before=state.now)
             if state.now >= state.election_deadline:
                 election.election_timeout(state)
         elif state.now >= state.heartbeat_deadline:

@@ -10,7 +10,7 @@ answers for is durable.
 
 from __future__ import annotations
 
-from quorum.core import membership
+from quorum.core import forwarding, membership
 from quorum.core.majority import reached
 from quorum.core.progress import Mode, Progress
 from quorum.core.roles import become_follower
@@ -23,10 +23,13 @@ from quorum.messages import AppendEntries, AppendReply, Entries, Index, Kind, No
 def on_proposed(state: State, event: Proposed) -> None:
     """Append a client's commands to our log, if we lead (Figure 2, Leaders)."""
     if not state.is_leader:
-        state.refuse(event.tag, Refusal.NOT_LEADER)
+        if state.config.forward and state.leader is not None:
+            forwarding.forward(state, state.leader, event)
+        else:
+            state.refuse(event.tag, Refusal.NOT_LEADER)
     elif state.transfer is not None:
         state.refuse(event.tag, Refusal.TRANSFERRING)
-    elif state.uncommitted_bytes >= state.config.uncommitted_bytes_max:
+    elif state.overloaded:
         state.refuse(event.tag, Refusal.OVERLOADED)
     else:
         first = state.append(Kind.COMMAND, event.commands)

@@ -8,7 +8,7 @@ each change means for the state.
 
 from __future__ import annotations
 
-from quorum.core import membership, reads
+from quorum.core import forwarding, membership, reads
 from quorum.core.majority import reached
 from quorum.core.state import State
 from quorum.effects import Role
@@ -26,6 +26,7 @@ def become_follower(state: State, term: Term, leader: NodeId | None, because: st
         _abdicate(state)
     if leader != state.leader:
         reads.forget_asked(state)
+        forwarding.give_up(state)
     state.role = Role.FOLLOWER
     state.leader = leader
     state.pre_voting = False

@@ -44,7 +44,7 @@ class Read:
 
 @define
 class Asked:
-    """A follower's question to the leader on behalf of its readers."""
+    """A follower's question to the leader on behalf of its callers."""
 
     tags: tuple[Tag, ...]
     begun: float
@@ -127,6 +127,10 @@ class State:
     fresh: tuple[float, Index] = (float("-inf"), 0)
     """At that time, everything that was committed was at or below that index: the newest
     confirmed read."""
+
+    # Proposals passed on
+    forwarded: dict[int, Asked] = field(factory=dict)
+    """Follower: sent to the leader and not answered, by context."""
 
     # Snapshots
     snapshotting: bool = False
@@ -224,6 +228,11 @@ class State:
     def is_leader(self) -> bool:
         """Whether this server leads its term."""
         return self.role is Role.LEADER
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether too much waits for a majority (`Config.uncommitted_bytes_max`)."""
+        return self.uncommitted_bytes >= self.config.uncommitted_bytes_max
 
     @property
     def stalled(self) -> bool:

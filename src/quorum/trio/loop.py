@@ -162,8 +162,8 @@ class Loop:
         return events
 
     def _announce(self, news: Announce) -> None:
-        if self.announced.role is Role.LEADER and news.role is not Role.LEADER:
-            self.pending.doubt(trio.current_time())
+        if self.announced.leader not in (None, news.leader):
+            self.pending.doubt(trio.current_time())  # whoever put them into its log lost the lead
         self.announced = news
         self.announcement.set()
         self.announcement = trio.Event()

@@ -126,6 +126,11 @@ def refused(refusal: Refuse) -> ProposalError:
                 "too many bytes wait for a majority (uncommitted_bytes_max); nothing was written: "
                 "back off, then retry"
             )
+        case Refusal.UNKNOWN:
+            return Indeterminate(
+                "the leader to which it was passed on has not answered: it may have happened or "
+                "may yet; read the state before a retry"
+            )
         case Refusal.CHANGE_PENDING | Refusal.CONFLICT | Refusal.UNFIT:
             return ChangeRefused(f"{refusal.reason.value}; nothing was changed")
 
