@@ -1,0 +1,23 @@
+"""Measurements on simulated clusters, each beside the figures that others have published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rumor.simulation.scenarios.grid import grid
+from rumor.simulation.scenarios.join import join
+from rumor.simulation.scenarios.lifeguard import lifeguard
+from rumor.simulation.scenarios.partition import partition
+from rumor.simulation.scenarios.result import Gate, Result
+from rumor.simulation.scenarios.swim import swim
+
+SCENARIOS: dict[str, Callable[..., Result]] = {
+    "lifeguard": lifeguard,
+    "grid": grid,
+    "join": join,
+    "partition": partition,
+    "swim": swim,
+}
+"""By name; each takes ``first`` and ``seeds``, and some take ``nodes``."""
+
+__all__ = ["SCENARIOS", "Gate", "Result"]
