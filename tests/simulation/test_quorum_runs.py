@@ -64,7 +64,7 @@ class Tally(CommandMachine):
     """A user's machine: counts words."""
 
     def __init__(self):
-        self.words = Counter()
+        self.words: Counter[str] = Counter()
 
     def command(self, entry):
         if entry.payload == b"bad":

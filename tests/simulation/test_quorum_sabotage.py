@@ -11,10 +11,11 @@ import re
 import pytest
 from attrs import evolve
 
+from quorum.config import Config
 from quorum.core import election, membership, reads, replication
 from quorum.core.gate import Gate
 from quorum.core.log import Log
-from quorum.core.majority import reached, won
+from quorum.core.majority import reached
 from quorum.core.raft import Raft
 from quorum.core.state import State
 from quorum.simulation import Faults, run
@@ -38,13 +39,14 @@ def second_vote(patch):
 
 def vote_cleared(patch):
     """Forgets its vote when it hears the leader of the same term."""
-    follow = replication.become_follower
+    follow = replication.follow
 
-    def sabotaged(state, *arguments):
-        follow(state, *arguments)
-        state.vote = None
+    def sabotaged(state, leader):
+        if state.leader != leader:
+            state.vote = None
+        follow(state, leader)
 
-    patch.setattr(replication, "become_follower", sabotaged)
+    patch.setattr(replication, "follow", sabotaged)
 
 
 def vote_forgotten(patch):
@@ -80,7 +82,9 @@ def acknowledged_too_early(patch):
     """Acknowledges entries that are still on their way to the disk."""
     answer = State.acknowledge
     patch.setattr(
-        State, "acknowledge", lambda state, to, reply, durable: answer(state, to, reply, durable=0)
+        State,
+        "acknowledge",
+        lambda state, to, reply, durable: answer(state, to, reply, durable=False),
     )
 
 
@@ -145,11 +149,6 @@ def one_majority_commits(patch):
         return reached(evolve(members, outgoing=()), values, absent)
 
     patch.setattr(replication, "reached", sabotaged)
-
-
-def one_majority_elects(patch):
-    """In a joint configuration the new majority alone elects."""
-    patch.setattr(election, "won", lambda members, votes: won(evolve(members, outgoing=()), votes))
 
 
 def minority_elects(patch):
@@ -237,15 +236,6 @@ def read_not_waited_for(patch):
     patch.setattr(reads, "answer", sabotaged)
 
 
-def lease_for_ever(patch):
-    """A leader trusts its lease long after it ran out."""
-    patch.setattr(
-        reads,
-        "holds_lease",
-        lambda state: state.config.lease_drift is not None and state.commit >= state.term_start,
-    )
-
-
 def configuration_kept(patch):
     """Goes on by a configuration whose entry was truncated."""
     truncate = Log.truncate
@@ -296,53 +286,55 @@ CHANGES = Faults(
 CRASHES = Faults(
     timed=("crash", "crash", "partition", "pause"), interval=0.5, loss=0.1, crash_in_effects=0.01
 )
-PAUSES = Faults(timed=("pause", "partition", "transfer"), interval=0.5, delay=0.3, drift=0.3)
+PAUSES = Faults(timed=("pause", "partition", "transfer"), interval=0.5, delay=0.3, drift=0.1)
+PARTITIONS = Faults(timed=("partition",), interval=2.0)
+PLAIN = Config(pre_vote=False, check_quorum=False)
+"""Raft as in the paper: a leader that was cut off goes on believing that it leads."""
+
 ELECTED = "Election Safety|Leader Completeness|State Machine Safety"
 LOGS = "Acknowledgement|Log Matching|State Machine Safety"
 
 # The rule broken, the promises that may be found broken, and where to look: most are found by
 # seeds as they come, some need a particular mix of faults or a longer run.
 SABOTAGES = [
-    (second_vote, "Vote durability|Election Safety", None, 400),
-    (vote_cleared, "Vote durability|Election Safety", None, 400),
-    (vote_forgotten, "Vote durability|Election Safety", None, 400),
-    (term_forgotten, "Term durability", None, 400),
-    (said_too_early, "durability|Acknowledgement", None, 400),
-    (acknowledged_too_early, "Acknowledgement", None, 400),
-    (log_not_compared, ELECTED, None, 400),
-    (length_only, ELECTED, PAUSES, 2000),
-    (minority_elects, ELECTED, None, 400),
-    (one_majority_elects, ELECTED, CHANGES, 2000),
-    (one_majority_commits, "Commit", CHANGES, 400),
-    (old_term_counted, "Commit", None, 400),
-    (own_disk_assumed, "Commit", None, 400),
-    (learners_counted, "Commit", CHANGES, 400),
-    (matching_truncated, "Log Matching", None, 400),
-    (conflict_kept, LOGS, None, 400),
-    (consistency_unchecked, LOGS, PAUSES, 400),
-    (last_index_committed, "Commit|State Machine Safety", None, 400),
-    (stale_write_trusted, "Commit|" + LOGS, None, 400),
-    (read_unconfirmed, "Read linearizability", None, 400),
-    (read_by_earlier_round, "Read linearizability", None, 400),
-    (read_before_first_commit, "Read linearizability", None, 400),
-    (read_not_waited_for, "Read linearizability", None, 400),
-    (lease_for_ever, "Read linearizability", None, 400),
-    (configuration_kept, "Configuration", CHANGES, 400),
-    (joint_skipped, "Configuration", CHANGES, 400),
-    (refusals_ignored, "Liveness", None, 400),
-    (campaigns_once, "Liveness", None, 400),
+    (second_vote, "Vote durability|Election Safety", {"faults": CRASHES}),
+    (vote_cleared, "Vote durability|Election Safety", {"faults": CRASHES}),
+    (vote_forgotten, "Vote durability|Election Safety", {"faults": CRASHES}),
+    (term_forgotten, "Term durability", {}),
+    (said_too_early, "durability|Acknowledgement", {}),
+    (acknowledged_too_early, "Acknowledgement", {}),
+    (log_not_compared, ELECTED, {}),
+    (length_only, ELECTED, {"faults": CRASHES, "config": PLAIN, "steps": 1000}),
+    (minority_elects, ELECTED, {}),
+    (one_majority_commits, "Commit", {"faults": CHANGES}),
+    (old_term_counted, "Commit", {}),
+    (own_disk_assumed, "Commit", {}),
+    (learners_counted, "Commit", {"faults": CHANGES}),
+    (matching_truncated, "Log Matching", {}),
+    (conflict_kept, LOGS, {}),
+    (consistency_unchecked, LOGS + "|Liveness", {"faults": PAUSES}),
+    (last_index_committed, "Commit|State Machine Safety", {}),
+    (stale_write_trusted, "Commit|" + LOGS, {}),
+    (read_unconfirmed, "Read linearizability", {"faults": PARTITIONS, "config": PLAIN}),
+    (read_by_earlier_round, "Read linearizability", {"faults": PARTITIONS, "config": PLAIN}),
+    (read_before_first_commit, "Read linearizability", {}),
+    (read_not_waited_for, "Read linearizability", {}),
+    (configuration_kept, "Configuration", {"faults": CHANGES}),
+    (joint_skipped, "Configuration", {"faults": CHANGES}),
+    (refusals_ignored, "Liveness", {}),
+    (campaigns_once, "Liveness", {}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "promises", "faults", "steps"),
+    ("sabotage", "promises", "options"),
     SABOTAGES,
     ids=[sabotage.__name__ for sabotage, *_ in SABOTAGES],
 )
-def test_a_broken_rule_is_found(sabotage, promises, faults, steps, monkeypatch):
+def test_a_broken_rule_is_found(sabotage, promises, options, monkeypatch):
     """Within some seeds, as the breaking of one of the promises that stand on this rule."""
     sabotage(monkeypatch)
-    reports = (run(seed, steps=steps, faults=faults) for seed in range(1, SEEDS_MAX))
+    reports = (run(seed, **{"steps": 400, **options}) for seed in range(1, SEEDS_MAX))
 
     found = next((report for report in reports if report.violations), None)
 

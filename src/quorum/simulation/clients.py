@@ -60,6 +60,10 @@ class Clients:
 
     workload: Workload
     random: Random
+    reads: float = 0.3
+    """Chance that a call is a read."""
+    leases: float = 0.5
+    """Chance that a read trusts a leader's lease, where the cluster has leases."""
     calls: list[Call] = Factory(list)
     counts: Counter[str] = Factory(Counter)
     acknowledged: Index = 0
@@ -78,12 +82,12 @@ class Clients:
         clock; `age` is the staleness that a reader puts up with, if it does.
         """
         self._tag += 1
-        if self.random.random() < 0.3:
+        if self.random.random() < self.reads:
             key, _ = self.workload.write(self.random, self._unique)
             stale = self.random.random() < 0.2
             age = age if stale else 0.0
             calls = [Call(node, self._tag, key, None, now, commit_at(age), stale)]
-            lease = self.random.random() < 0.5
+            lease = self.random.random() < self.leases
             event: Event = ReadRequested(self._tag, lease=lease, max_age=age)
         else:
             calls, commands = [], []

@@ -135,17 +135,24 @@ class _Trial:
         calls = self.calls[client]
         patience = world.config.election_timeout * 3
         if not any(call.outcome is Outcome.OPEN for call in calls):
-            self.calls[client] = self._call()
+            self.calls[client] = self._call(calls)
         elif world.now - calls[0].invoked > patience:
             world.clients.abandoned(calls)
         # Whoever was turned away waits a little longer.
         failed = any(call.outcome is Outcome.FAILED for call in calls)
         world.after(world.spread(world.pace.think * (5 if failed else 1)), self._client, client)
 
-    def _call(self) -> list[Call]:
+    def _call(self, before: list[Call]) -> list[Call]:
+        """Call the server that answered last time; else the leader that one hears of; or any.
+
+        Clients that stay with a leader which others have given up find out whether it knows.
+        """
         world = self.world
-        usual = world.leader is not None and world.random.random() < 0.9
-        name = world.leader if usual and world.leader else world.random.choice(list(world.nodes))
+        name = world.random.choice(list(world.nodes))
+        if before and before[0].outcome is Outcome.OK:
+            name = before[0].node
+        elif world.leader is not None and world.random.random() < 0.7:
+            name = world.leader
         node = world.nodes[name]
         if not node.up:
             return []
