@@ -34,9 +34,11 @@ from rumor.errors import (
     ForeignCluster,
     JoinFailed,
     MetaTooLarge,
+    NotAuthentic,
     ProtocolError,
     RumorError,
 )
+from rumor.keyring import Keyring
 from rumor.messages import Address, Health, Name
 from rumor.trio.agent import Agent, open_agent
 from rumor.trio.subscription import Subscription
@@ -57,11 +59,13 @@ __all__ = [
     "Health",
     "JoinFailed",
     "Joined",
+    "Keyring",
     "Left",
     "Member",
     "MembershipEvent",
     "MetaTooLarge",
     "Name",
+    "NotAuthentic",
     "ProtocolError",
     "Reaped",
     "Recovered",

@@ -6,7 +6,9 @@ RumorError
 ├── MetaTooLarge           also a ValueError: the metadata exceeds its limit, the old stays
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
-    └── ForeignCluster     they are well formed, but of another cluster
+    ├── ForeignCluster     they are well formed, but of another cluster
+    └── NotAuthentic       no key of ours sealed them
+        └── Replayed       a key did, but they were recorded, or meant for another process
 """
 
 from __future__ import annotations
@@ -46,3 +48,11 @@ class ProtocolError(RumorError):
 
 class ForeignCluster(ProtocolError):
     """The bytes are well formed but belong to a cluster of another name. Drop them."""
+
+
+class NotAuthentic(ProtocolError):
+    """No key of ours sealed the bytes, for this cluster and this purpose. Drop them unread."""
+
+
+class Replayed(NotAuthentic):
+    """The bytes are a recording, or were meant for another process. Drop them unread."""

@@ -329,7 +329,7 @@ async def test_a_join_reaches_fifty_members_in_well_under_half_a_second(
     """By gossip, at once and in the next round."""
     async with (
         cluster(50, network.open_port, Config.lan()) as agents,
-        open_agent("x", seeds=[agents[7].address], open_port=network.open_port),
+        open_agent("x", seeds=[agents[7].address], open_port=network.open_port, random=Random(50)),
     ):
         await eventually(lambda: healths(agents, "x") == {Health.ALIVE}, within=0.45)
 

@@ -119,6 +119,8 @@ class State:
     awareness: Awareness
     now: float
     sequence: int
+    overhead: int = 0
+    """Bytes of each datagram that the driver needs for itself."""
     backlog: Backlog = field(factory=Backlog)
     schedule: Schedule[Timer] = field(factory=Schedule)
     suspicions: dict[Name, Suspicion] = field(factory=dict)
@@ -182,8 +184,9 @@ class State:
         if self.backlog and self.members.others and (Due.GOSSIP, 0) not in self.schedule:
             self.schedule.set((Due.GOSSIP, 0), self.now + self.config.gossip_interval)
         limit = transmit_limit(self.config.transmit_multiplier, self.members.size)
+        space = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - self.overhead
         for to, message, about in self.outbox:
-            room = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - len(self.encode(message))
+            room = space - len(self.encode(message))
             first = self._concerning(about)
             drawn = self.backlog.draw(room - sum(map(len, first)), limit)
             gossip = (*first, *(update for update in drawn if update not in first))

@@ -81,7 +81,8 @@ class Swim:
 
     `me` is this member's own record, alive, with the address that others are to use. `encode` must
     give the bytes that the driver will put into a datagram for an update or a message
-    (:func:`rumor.wire.encode`); the backlog packs datagrams by their length.
+    (:func:`rumor.wire.encode`); the backlog packs datagrams by their length, and leaves `overhead`
+    bytes of each to the driver.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Swim:
         now: float,
         random: Random,
         encode: Callable[[Update | Message], bytes],
+        overhead: int = 0,
     ) -> None:
         assert 1 <= len(me.name.encode()) <= NAME_BYTES_MAX, me.name
         assert len(me.meta) <= META_BYTES_MAX, len(me.meta)
@@ -103,6 +105,7 @@ class Swim:
             members=Members(me),
             awareness=Awareness(config.awareness_max),
             now=now,
+            overhead=overhead,
             sequence=random.getrandbits(32),  # acks meant for an earlier life fit no probe
         )
         state.backlog.put(me.name, encode(update_of(me)))

@@ -8,6 +8,7 @@ that is there before it lets a timer fire, so that a process that slept wakes up
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -20,7 +21,7 @@ from attrs import define, field
 from rumor.config import Config
 from rumor.core.swim import Swim
 from rumor.effects import Answer, Conflicted, Effect, Exchange, Notification, Send, Settled
-from rumor.errors import AgentClosed, ConfigError, ForeignCluster, JoinFailed, ProtocolError
+from rumor.errors import AgentClosed, ConfigError, JoinFailed, ProtocolError
 from rumor.events import (
     Answered,
     Asked,
@@ -28,13 +29,15 @@ from rumor.events import (
     Described,
     Event,
     Introduced,
-    Received,
     Unanswered,
 )
+from rumor.guard import OVERHEAD_BYTES, Guard
+from rumor.keyring import NONCE_BYTES, Keyring
 from rumor.messages import Address, Health, Name, Peer, Reply
 from rumor.trio.inbox import Inbox
-from rumor.trio.ports import OpenPort, Port, open_sockets
-from rumor.trio.streams import ask, receive_request
+from rumor.trio.mail import Mail
+from rumor.trio.ports import OpenPort, open_sockets
+from rumor.trio.streams import ask, receive_request, send_reply
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics, Traffic
 from rumor.trio.view import Member, event_of, events_so_far, member_of
@@ -69,15 +72,14 @@ class Agent:
     def __init__(
         self,
         swim: Swim,
-        port: Port,
-        wire: Wire,
+        mail: Mail,
         config: Config,
         nursery: trio.Nursery,
     ) -> None:
         (self._me,) = swim.members.values()
         self._swim = swim
-        self._port = port
-        self._wire = wire
+        self._mail = mail
+        self._port = mail.port
         self._config = config
         self._nursery = nursery
         self._inbox = Inbox()
@@ -88,7 +90,7 @@ class Agent:
         self._replies: dict[int, Reply] = {}
         self._failures: dict[Address, str] = {}
         self._subscriptions: dict[int, Subscription] = {}
-        self._traffic = Traffic()
+        self._traffic = mail.traffic
         self._closed = False
 
     @property
@@ -186,7 +188,7 @@ class Agent:
 
     def _pump(self, *commands: Event) -> None:
         """Let the core take everything that is there, and carry out its orders."""
-        events = [*self._inbox.take(), *self._drain(), *commands]
+        events = [*self._inbox.take(), *self._mail.take(self._config.inbox_max), *commands]
         for effect in self._swim.step(events, now=trio.current_time()):
             self._perform(effect)
 
@@ -203,35 +205,10 @@ class Agent:
             del self._waiting[number]
         return waiting.count
 
-    def _drain(self) -> list[Event]:
-        events: list[Event] = []
-        traffic = self._traffic
-        for _ in range(self._config.inbox_max):
-            try:
-                data, source = self._port.receive_nowait()
-            except trio.WouldBlock:
-                break
-            traffic.datagrams_received += 1
-            try:
-                message, updates = self._wire.unpack(data)
-            except ForeignCluster:
-                traffic.datagrams_foreign += 1
-            except ProtocolError as error:
-                traffic.datagrams_malformed += 1
-                logger.debug("%s: datagram from %s:%d dropped: %s", self.name, *source, error)
-            else:
-                events.append(Received(source, message, updates))
-        return events
-
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Send(to, message, gossip):
-                data = self._wire.pack(message, gossip)
-                if self._port.send_nowait(data, to):
-                    self._traffic.datagrams_sent += 1
-                    self._traffic.bytes_sent += len(data)
-                else:
-                    self._traffic.datagrams_unsent += 1
+            case Send():
+                self._mail.send(effect)
             case Exchange():
                 self._nursery.start_soon(self._exchange, effect)
             case Answer(call, reply):
@@ -264,13 +241,18 @@ class Agent:
     async def _exchange(self, exchange: Exchange) -> None:
         """Carry out one exchange; a fault is an answer too."""
         event: Event = Unanswered(exchange.ticket)
-        bytes_max = self._config.stream_bytes_max
         try:
             async with self._dialling:
                 with trio.fail_after(self._config.stream_timeout):
                     stream = await self._port.dial(exchange.to)
                     async with stream:
-                        reply = await ask(stream, self._wire, exchange.request, bytes_max=bytes_max)
+                        reply = await ask(
+                            stream,
+                            self._mail.wire,
+                            exchange.request,
+                            bytes_max=self._config.stream_bytes_max,
+                            guard=self._mail.guard,
+                        )
                         event = Answered(exchange.ticket, reply)
         except STREAM_FAULTS as error:
             self._note_failure(exchange.to, error)
@@ -284,14 +266,18 @@ class Agent:
             await trio.aclose_forcefully(stream)
             return
         self._serving += 1
+        wire, guard = self._mail.wire, self._mail.guard
         bytes_max = self._config.stream_bytes_max
         try:
             with trio.fail_after(self._config.stream_timeout):
                 async with stream:
-                    request = await receive_request(stream, self._wire, bytes_max=bytes_max)
+                    request, bound = await receive_request(
+                        stream, wire, bytes_max=bytes_max, guard=guard
+                    )
                     call = next(self._numbers)
                     self._command(Asked(call, request))
-                    await stream.send_all(self._wire.pack_frame(self._replies.pop(call)))
+                    reply = self._replies.pop(call)
+                    await send_reply(stream, wire, reply, bound=bound, guard=guard)
                     self._traffic.streams_served += 1
         except STREAM_FAULTS as error:
             self._traffic.streams_failed += 1
@@ -324,6 +310,7 @@ async def open_agent(
     seeds: Sequence[Address] = (),
     config: Config | None = None,
     cluster: str = "default",
+    keyring: Keyring | None = None,
     listener: trio.abc.Listener[trio.abc.Stream] | None = None,
     open_port: OpenPort = open_sockets,
     random: Random | None = None,
@@ -341,6 +328,9 @@ async def open_agent(
             :meth:`Agent.join` to insist.
         config: times and limits; the LAN preset by default.
         cluster: a name of at most 64 bytes; agents of different clusters do not hear each other.
+        keyring: the keys of the cluster, the same for all its members; see
+            :class:`~rumor.keyring.Keyring`. Without it everything is sent in clear, anybody who
+            reaches the port can speak for anybody, and the log warns of it once.
         listener: gives TCP streams, if somebody else listens at the port of `bind`; each must
             still begin with the four bytes ``RUM1``. The agent closes it.
         open_port: the network; sockets by default, see :mod:`rumor.trio.memory` for another.
@@ -354,14 +344,23 @@ async def open_agent(
     config = Config.lan() if config is None else config
     _check(name, bind, advertise)
     encoded = encode_meta(meta)
+    guard = _guard(name, keyring, cluster)
     port = await open_port(bind, listener=listener)
     failure: Exception | None = None
     try:
         me = Peer(name, advertise or port.address, meta=encoded)
         chance = Random() if random is None else random
-        swim = Swim(me, config, now=trio.current_time(), random=chance, encode=encode)
+        swim = Swim(
+            me,
+            config,
+            now=trio.current_time(),
+            random=chance,
+            encode=encode,
+            overhead=0 if guard is None else OVERHEAD_BYTES,
+        )
         async with trio.open_nursery() as nursery:
-            agent = Agent(swim, port, wire, config, nursery)
+            mail = Mail(name, port, wire, guard, Traffic())
+            agent = Agent(swim, mail, config, nursery)
             nursery.start_soon(agent.run)
             try:
                 await _join_if_possible(agent, seeds)
@@ -376,6 +375,13 @@ async def open_agent(
         await trio.aclose_forcefully(port.listener)
     if failure is not None:
         raise failure
+
+
+def _guard(name: Name, keyring: Keyring | None, cluster: str) -> Guard | None:
+    if keyring is None:
+        logger.warning("%s: no keys: gossip is neither secret nor authentic", name)
+        return None
+    return Guard(keyring, cluster, nonce=lambda: os.urandom(NONCE_BYTES))
 
 
 async def _join_if_possible(agent: Agent, seeds: Sequence[Address]) -> None:

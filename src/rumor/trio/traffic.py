@@ -17,6 +17,9 @@ class Traffic:
     datagrams_received: int = 0
     datagrams_malformed: int = 0
     datagrams_foreign: int = 0
+    datagrams_unauthentic: int = 0
+    datagrams_replayed: int = 0
+    datagrams_challenged: int = 0
     streams_served: int = 0
     streams_refused: int = 0
     streams_failed: int = 0
@@ -41,6 +44,13 @@ class AgentStatistics:
     """Dropped: not of our protocol."""
     datagrams_foreign: int
     """Dropped: of another cluster."""
+    datagrams_unauthentic: int
+    """Dropped: no key of ours sealed them."""
+    datagrams_replayed: int
+    """Dropped: recordings, or meant for another process."""
+    datagrams_challenged: int
+    """Sealed, but of a process or to a process that was not known yet; it was asked for a proof, or
+    gave one."""
     streams_served: int
     streams_refused: int
     """Closed at once: too many at a time."""
