@@ -95,7 +95,7 @@ def by_definition(history):
 
 
 def explains(order):
-    state = ()
+    state: tuple[int, ...] = ()
     for place, op in enumerate(order):
         if any(later.returned < op.invoked for later in order[place + 1 :]):
             return False
