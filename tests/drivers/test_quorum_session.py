@@ -357,6 +357,23 @@ async def test_an_idle_session_is_kept_alive_and_a_busy_one_needs_nothing(autoju
         assert ("a", 1) == await session.propose(b"a")
 
 
+async def test_a_try_that_hangs_does_not_end_an_idle_session(autojump_clock, cluster):
+    """Another one is made in time: a server that is cut off may be silent for long."""
+    await cluster.start()
+    hangs = [True]
+
+    async def propose(request):
+        if parse(request)[0] is Request.KEEP_ALIVE and hangs:
+            hangs.clear()
+            await trio.sleep_forever()
+        return await cluster.propose(request)
+
+    async with open_session(propose, ttl=3.0) as session:
+        await trio.sleep(10)
+        assert [] == hangs
+        assert ("a", 1) == await session.propose(b"a")
+
+
 async def test_a_session_survives_a_time_without_servers(autojump_clock, cluster):
     """Cluster time stands still while nobody leads."""
     await cluster.start()
@@ -386,6 +403,10 @@ async def test_a_command_tried_after_the_end_of_the_session_never_happened(autoj
                 await session.propose(b"a")
             assert caught.value.never_happened
         assert session.expired
+        tried = len(cluster.tries)
+        with pytest.raises(SessionExpired):
+            await session.propose(b"a")
+    assert tried == len(cluster.tries), "nothing is asked of a session that has ended"
     assert {"time goes on": 1} == await cluster.counts()
 
 
@@ -434,6 +455,17 @@ async def test_leaving_the_block_closes_the_session(autojump_clock, cluster):
     assert 0 == len(cluster.machines["ann"])
     with pytest.raises(SessionExpired):
         await session.propose(b"late")
+
+
+async def test_a_cancelled_block_closes_its_session(autojump_clock, cluster):
+    """It takes its moment although the task has been told to stop."""
+    await cluster.start()
+    with trio.move_on_after(5):
+        async with open_at(cluster):
+            await trio.sleep_forever()
+    assert [0] == cluster.numbers(Request.CLOSE)
+    await cluster.counts()
+    assert 0 == len(cluster.machines["ann"])
 
 
 async def test_leaving_takes_a_second_at_most_when_nobody_answers(autojump_clock, cluster):
