@@ -1,4 +1,4 @@
-"""Sweep seeds: `python -m quorum.simulation --seeds 100`."""
+"""Sweep seeds: `python -m quorum.simulation --seeds 100`; or search: `... --exhaustive`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from time import perf_counter
 
+from quorum.simulation import search
 from quorum.simulation.report import Report
 from quorum.simulation.trial import STEPS, run
 
@@ -26,9 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=3, help="voters at the start (default 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.add_argument("--trace", action="store_true", help="print what happened, to read")
+    search.add_options(parser)
     options = parser.parse_args(arguments)
     if min(options.seeds, options.steps, options.nodes) < 1:
         parser.error("--seeds, --steps and --nodes must be at least 1")
+    if options.exhaustive:
+        try:
+            budget = search.budget_of(options.budget)
+        except ValueError as error:
+            parser.error(str(error))
+        _write(search.search(options, budget, perf_counter))
+        return 1 if options.failed else 0
     total = Report()
     begin = perf_counter()
     for seed in range(options.first, options.first + options.seeds):
