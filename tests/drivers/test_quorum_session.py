@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -507,3 +508,11 @@ async def test_a_time_to_live_that_makes_no_sense_is_refused(autojump_clock, clu
         async with open_at(cluster, ttl=ttl):
             pass
     assert [] == cluster.tries
+
+
+def test_the_example_in_the_documentation_runs_as_written(capsys):
+    """What a reader copies first must work."""
+    page = Path(__file__).parents[2] / "docs" / "sessions.md"
+    example = page.read_text().split("```python\n")[1].split("```")[0]
+    exec(compile(example, "example", "exec"), {"__name__": "example"})
+    assert "once: 40 42\n" == capsys.readouterr().out
