@@ -23,6 +23,7 @@ that has ended is refused, never taken for a new one: its results are gone, it m
 
 **Runs.** Commands that are new go to the machine in runs, as they came; an entry that is not for
 the machine ends a run. A command without an envelope is none of our business and passes through.
+`benchmarks/sessions.py` measures about 2 µs for a command in a session, 0.05 µs for one without.
 """
 
 from __future__ import annotations
