@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+import trio.testing
+
 from quorum.effects import Persist, Trim
 from quorum.errors import StorageError
 from quorum.events import Recovered
@@ -185,6 +187,20 @@ async def refuses_snapshots_that_are_not_there(make: StorageFactory) -> None:
     assert (await reopened(make)).mark.index == 0
 
 
+async def does_not_yield_when_inline(make: StorageFactory) -> None:
+    """While it says `inline`, a write runs through without letting other tasks run."""
+    storage = make()
+    await storage.load()
+    for index in range(1, 6):
+        if storage.inline:
+            with trio.testing.assert_no_checkpoints():
+                await storage.persist([write(entries(index, 1))])
+        else:
+            await storage.persist([write(entries(index, 1))])
+    await storage.close()
+    assert entries(1, 1, 1, 1, 1, 1) == (await reopened(make)).entries
+
+
 STORAGE_CHECKS: tuple[StorageCheck, ...] = (
     begins_empty,
     keeps_term_vote_and_entries,
@@ -196,4 +212,5 @@ STORAGE_CHECKS: tuple[StorageCheck, ...] = (
     keeps_the_older_snapshot_until_told,
     resets,
     refuses_snapshots_that_are_not_there,
+    does_not_yield_when_inline,
 )

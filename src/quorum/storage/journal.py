@@ -81,7 +81,7 @@ class JournalStorage:
 
     @property
     def inline(self) -> bool:
-        """Whether the next `persist` is expected to return without letting other tasks run."""
+        """See `Storage.inline`: as told, or as measured."""
         if self._sync_inline is not None:
             return self._sync_inline
         bound = INLINE_SECONDS_MAX if self._writes % PROBE_WRITES else 10 * INLINE_SECONDS_MAX

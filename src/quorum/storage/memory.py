@@ -19,7 +19,7 @@ class MemoryStorage:
     """Keeps everything in memory; what is given to it is "durable" at once."""
 
     inline = True
-    """`persist` never waits: see `JournalStorage.inline`."""
+    """See `Storage.inline`: `persist` never waits."""
 
     def __init__(self, *, members: Members | None = None) -> None:
         """`members` is the configuration that the cluster is bootstrapped with.

@@ -30,7 +30,7 @@ class Disk:
 
     async def persist(self, order: Persist) -> Sequence[Persisted]:
         """Make this durable: at once (then here is the fact), or soon (then it is in the inbox)."""
-        if self._busy or not getattr(self._storage, "inline", False):
+        if self._busy or not self._storage.inline:
             self._persists.append(order)
             self._wake()
             return ()
