@@ -178,7 +178,7 @@ def test_up_to_date_means_later_term_then_longer_log(last_index, last_term, gran
 
 
 def test_a_vote_is_durable_before_it_is_said():
-    """Figure 2: "Persistent state on all servers (updated on stable storage before responding to RPCs)"."""
+    """Figure 2: "Persistent state [...] (updated on stable storage before responding to RPCs)"."""
     server = Server()
 
     effects = server.receive("b", RequestVote(1, 0, 0))
@@ -350,7 +350,7 @@ def test_a_conflicting_entry_and_all_that_follow_it_go():
 
 
 def test_only_new_entries_are_appended():
-    """Figure 2: "Append any new entries not already in the log"; a late message truncates nothing."""
+    """Figure 2: "Append any new entries not already in the log"; a late one truncates nothing."""
     server = Server(term=1, entries=log(1, 1, 1))
 
     late = server.receive("b", append(1, (0, 0), log(1)))
