@@ -69,6 +69,7 @@ class Cluster:
     household: Household
     scene: Scene
     size: int
+    name: str = field(factory=lambda: f"demo-{os.getpid()}")
     servers: dict[str, AgentProcess] = field(factory=dict)
     edge: AgentProcess = field(init=False)
     """The client agent."""
@@ -105,17 +106,14 @@ class Cluster:
             else:
                 return
 
-    @staticmethod
-    async def _wait_listening(agent: AgentProcess) -> None:
-        host, _, port = agent.address.partition(":")
+    async def _wait_listening(self, agent: AgentProcess) -> None:
+        """Wait until an agent answers; whoever else may listen there is of another cluster."""
         while True:
             try:
-                stream = await trio.open_tcp_stream(host, int(port))
-            except OSError:
+                async with catalog.connect(agent.address, cluster=self.name):
+                    return
+            except (catalog.CatalogError, OSError):
                 await trio.sleep(LISTEN_LOOK_SECONDS)
-            else:
-                await stream.aclose()
-                return
 
     def launch(self, agent: AgentProcess) -> None:
         """Start the process of an agent, again after a kill."""
@@ -191,7 +189,7 @@ class Cluster:
         for name in names:
             address = f"{HOST}:{free_port()}"
             arguments = ["agent", "--name", name, "--bind", address, *joins]
-            arguments += ["--cluster", f"demo-{os.getpid()}"]
+            arguments += ["--cluster", self.name]
             joins += ["--join", address]
             if name == "edge":
                 self.edge = AgentProcess(name, address, tuple(arguments))

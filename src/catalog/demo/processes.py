@@ -66,10 +66,11 @@ class Child:
         self.process.wait()
 
     def last_words(self) -> str:
-        """Return the end of its log."""
+        """Return the last line of its log that says something (frames of tracebacks do not)."""
         with contextlib.suppress(OSError):
-            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return lines[-1][-LAST_WORDS_CHARS:] if lines else ""
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            said = [line.strip(" |+-") for line in lines if any(map(str.isalpha, line))]
+            return said[-1][-LAST_WORDS_CHARS:] if said else ""
         return ""
 
     async def lines(self) -> AsyncIterator[bytes]:

@@ -27,7 +27,7 @@ START_SECONDS = 20.0
 """For a leader, or for all services, to be there: Python starts slowly on a busy machine."""
 RECOVER_SECONDS = 20.0
 """For each recovery."""
-WRITERS = 4
+WRITERS = 8
 CALLS = 20
 """Calls that the consumer must still get answered after the last kill."""
 

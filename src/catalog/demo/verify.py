@@ -37,7 +37,8 @@ async def count_lost(
     async def read(client: catalog.Client) -> None:
         nonlocal lost
         for key, value in todo:  # one iterator for all readers: each takes what is next
-            lost += await _get(client, key, consistency) != value
+            found = await _get(client, key, consistency)
+            lost += found != value  # not in one with the await: `lost` would be read before it
 
     async with catalog.connect(address) as client, trio.open_nursery() as nursery:
         for _ in range(READERS):
