@@ -25,6 +25,8 @@ __all__ = ["BODY_BYTES_MAX", "WordServer", "count_words", "main"]
 
 BODY_BYTES_MAX = 4 << 20
 """Longer texts are refused with 413."""
+CHECK_TIMEOUT_SECONDS = 10.0
+"""A killed provider refuses at once; the timeout is for one that hangs."""
 WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -102,7 +104,7 @@ async def offer(agent: str, name: str, server: WordServer, interval: float) -> N
             HttpCheck(
                 f"http://127.0.0.1:{server.port}/health",
                 interval=interval,
-                timeout=max(1, interval),
+                timeout=CHECK_TIMEOUT_SECONDS,
             ),
         ),
     )
