@@ -382,3 +382,21 @@ def test_members_are_limited() -> None:
         list(bench.swim.members),
         bench.swim.statistics().refused,
     )
+
+
+def test_news_are_told_again_soon_to_those_whom_the_first_round_left_out() -> None:
+    """A quarter of the interval later, to as many; then at the ordinary pace."""
+    config = Config(probe_interval=100.0, exchange_interval=1000.0)
+    bench = Bench(*[f"n{k}" for k in range(20)], config=config)
+    bench.run(10.0)
+    bench.hear(alive("new"), now=10.0)
+
+    def tellings(until: float) -> int:
+        return sum(
+            isinstance(update, Alive) and update.name == "new"
+            for _, update in told(bench.run(until))
+        )
+
+    first, then = tellings(10.0 + config.gossip_interval / 4), tellings(10.0 + 2)
+    assert config.gossip_nodes == first
+    assert then > 0

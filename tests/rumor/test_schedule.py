@@ -77,3 +77,12 @@ def test_stale_entries_do_not_pile_up() -> None:
         schedule.set("a", at)
 
     assert len(schedule._heap) < 100
+
+
+def test_a_key_tells_when_it_falls_due():
+    """Without a deadline that is never."""
+    schedule = Schedule[str]()
+    schedule.set("a", 5.0)
+
+    assert schedule.due("a") == 5.0
+    assert schedule.due("b") == inf

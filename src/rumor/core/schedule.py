@@ -43,6 +43,10 @@ class Schedule(Generic[Key]):
     def __contains__(self, key: Key) -> bool:
         return key in self._due
 
+    def due(self, key: Key) -> float:
+        """When `key` falls due; ``inf`` if it has no deadline."""
+        return self._due.get(key, (inf, 0))[0]
+
     @property
     def deadline(self) -> float:
         """The earliest deadline, or ``inf``."""
