@@ -44,6 +44,11 @@ class Config:
     indirect_probes: int = 3
     """Helpers asked when a ping stays unanswered (the paper's k)."""
 
+    stream_probe: bool = True
+    """Whether the target is also asked over a stream then. Where a firewall lets TCP through but
+    not UDP, this keeps members from being suspected; it costs one connection for each ping that
+    stays unanswered."""
+
     awareness_max: int = 8
     """Upper bound of the local health score; probe times stretch by up to one more than this."""
 
@@ -149,6 +154,10 @@ class Config:
 
     def _refuse_out_of_range(self, attribute: Attribute[float]) -> None:
         value = getattr(self, attribute.name)
+        if isinstance(attribute.default, bool):
+            if type(value) is not bool:
+                raise ConfigError(f"{attribute.name}={value!r} must be True or False")
+            return
         if isinstance(attribute.default, bool):
             if not isinstance(value, bool):
                 raise ConfigError(f"{attribute.name}={value!r} must be True or False")

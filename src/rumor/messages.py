@@ -2,7 +2,7 @@
 
 Datagrams carry one *message* (the failure detector's business) and any number of *updates*
 (the dissemination component's business, piggybacked). Streams carry one *request* and one *reply*
-of the push-pull exchange.
+of the push-pull exchange, or a ping and its answer.
 
 Times and clocks never travel. The order between two updates about one member follows from the
 member's *incarnation*, a number that only the member itself may raise.
@@ -180,6 +180,20 @@ class Push:
 
 
 @frozen
+class StreamPing:
+    """Request: are you there, `target`? Asked when a ping by datagram stays unanswered."""
+
+    target: Name
+
+
+@frozen
+class StreamAck:
+    """Reply: `source` is there, whoever was asked for."""
+
+    source: Name
+
+
+@frozen
 class Same:
     """Reply: the fingerprints agree, there is nothing to exchange."""
 
@@ -191,5 +205,5 @@ class Digest:
     versions: tuple[Version, ...]
 
 
-Request: TypeAlias = Summary | Push
-Reply: TypeAlias = Same | Digest | Push
+Request: TypeAlias = Summary | Push | StreamPing
+Reply: TypeAlias = Same | Digest | Push | StreamAck

@@ -47,6 +47,8 @@ from rumor.messages import (
     Reply,
     Request,
     Same,
+    StreamAck,
+    StreamPing,
     Summary,
     Suspect,
     Update,
@@ -299,11 +301,13 @@ _UPDATES: Final[_Table] = {
 _REQUESTS: Final[_Table] = {
     0: (Summary, (_fingerprint,)),
     1: (Push, (_each(_peer), _wanted)),
+    2: (StreamPing, (check_name,)),
 }
 _REPLIES: Final[_Table] = {
     0: (Same, ()),
     1: (Push, (_each(_peer), _wanted)),
     2: (Digest, (_each(_version),)),
+    3: (StreamAck, (check_name,)),
 }
 _KINDS: Final[dict[type[Any], int]] = {
     cls: kind

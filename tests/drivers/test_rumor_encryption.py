@@ -229,7 +229,9 @@ async def test_datagrams_keep_to_their_size_with_everything_sealed(autojump_cloc
     async with cluster([Keyring(OLD) for _ in range(8)], recorder.open_port, config) as agents:
         for i, agent in enumerate(agents):
             await agent.set_meta({"m": str(i) * 490})
-        await eventually(lambda: all(len(m.meta) == 1 for a in agents for m in a.members.values()))
+        await eventually(
+            lambda: all(len(m.meta) == 1 for a in agents for m in a.members.values()), within=60
+        )
 
         assert 1_000 < max(len(data) for data, _, _ in recorder.heard) <= 1_232
 

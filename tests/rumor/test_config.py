@@ -68,3 +68,12 @@ def test_the_envelope_is_never_larger_than_what_the_core_reserves() -> None:
     overhead = len(wire.pack(message, gossip)) - len(encode(message)) - 900
 
     assert overhead <= ENVELOPE_BYTES_MAX
+
+
+def test_a_switch_is_on_or_off() -> None:
+    """A number is no switch, and a switch is no number."""
+    assert Config(stream_probe=False).stream_probe is False
+    with pytest.raises(ConfigError, match="True or False"):
+        Config(stream_probe=1)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="number"):
+        Config(members_max=True)

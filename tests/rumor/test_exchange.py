@@ -234,7 +234,7 @@ def test_seeds_are_limited() -> None:
     assert list(bench.swim._state.seeds) == [address_of("b"), address_of("c")]
 
 
-def converse(asker: Swim, answerer: Swim, ticket: int, request: Summary | Push) -> None:
+def converse(asker: Swim, answerer: Swim, ticket: int, request: Request) -> None:
     """Carry an exchange between two cores to its end."""
     (answer,) = only(Answer, answerer.step([Asked(1, request)], now=1.0))
     for following in only(Exchange, asker.step([Answered(ticket, answer.reply)], now=1.0)):

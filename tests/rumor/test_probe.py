@@ -8,9 +8,21 @@ import pytest
 from attrs import evolve
 
 from rumor.config import Config
-from rumor.effects import Effect, Send, Suspected
-from rumor.events import Received
-from rumor.messages import Ack, Gossip, Leave, Nack, Name, Ping, PingRequest, Suspect
+from rumor.effects import Answer, Effect, Exchange, Send, Suspected
+from rumor.events import Answered, Asked, Received, Unanswered
+from rumor.messages import (
+    Ack,
+    Gossip,
+    Leave,
+    Nack,
+    Name,
+    Ping,
+    PingRequest,
+    Same,
+    StreamAck,
+    StreamPing,
+    Suspect,
+)
 from rumor.testing import Bench, address_of, alive, notifications, only, told
 
 CALM = Config(exchange_interval=1e6, reconnect_interval=1e6)
@@ -264,3 +276,67 @@ def test_a_target_that_left_during_its_probe_is_no_failure() -> None:
 
     assert bench.swim.statistics().probes_failed == 0
     assert bench.swim.statistics().health_score == 0
+
+
+# --- the probe over a stream ------------------------------------------------------------------
+
+
+def until_stream_ping(bench: Bench) -> tuple[Ping, Exchange]:
+    """Let a ping stay unanswered; return it and what is asked over a stream."""
+    ping = until_ping(bench)
+    (exchange,) = only(Exchange, bench.run(bench.now + 0.5))
+    return ping, exchange
+
+
+def test_a_silent_target_is_asked_over_a_stream_too() -> None:
+    """At its own address, by its own name, when the helpers are asked."""
+    bench = Bench("a", config=CALM)
+    _, exchange = until_stream_ping(bench)
+
+    assert (exchange.to, exchange.request) == (address_of("a"), StreamPing("a"))
+
+
+def test_an_answer_over_the_stream_spares_the_target() -> None:
+    """No suspicion; it is counted, and our health stays as it was."""
+    bench = Bench("a", config=CALM)
+    _, exchange = until_stream_ping(bench)
+    effects = bench.step(Answered(exchange.ticket, StreamAck("a")))
+    effects += bench.run(bench.now + 0.6)
+
+    assert only(Suspected, effects) == []
+    statistics = bench.swim.statistics()
+    assert (statistics.probes_by_stream, statistics.probes_failed) == (1, 0)
+    assert statistics.health_score == 0
+
+
+@pytest.mark.parametrize("answer", [StreamAck("b"), Same(), None, "late"])
+def test_any_other_answer_over_the_stream_spares_nobody(answer: StreamAck | Same | str) -> None:
+    """Another name at its address, another reply, none, or one after the period."""
+    bench = Bench("a", config=CALM)
+    ping, exchange = until_stream_ping(bench)
+    if isinstance(answer, StreamAck | Same):
+        effects = bench.step(Answered(exchange.ticket, answer))
+    else:
+        effects = bench.step(Unanswered(exchange.ticket)) if answer is None else []
+    effects += bench.run(bench.now + 0.6)
+    bench.step(Answered(exchange.ticket, StreamAck(ping.target)))
+
+    assert [e.member.name for e in only(Suspected, effects)] == ["a"]
+    assert bench.swim.statistics().probes_by_stream == 0
+
+
+def test_who_is_asked_over_a_stream_gives_its_name() -> None:
+    """Whoever was meant: the asker decides."""
+    bench = Bench("a", config=CALM)
+
+    assert only(Answer, bench.step(Asked(7, StreamPing("somebody")))) == [
+        Answer(7, StreamAck("me"))
+    ]
+
+
+def test_the_stream_can_be_left_out() -> None:
+    """As in the paper."""
+    bench = Bench("a", config=evolve(CALM, stream_probe=False))
+    until_ping(bench)
+
+    assert only(Exchange, bench.run(bench.now + 0.5)) == []

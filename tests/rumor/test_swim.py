@@ -90,6 +90,7 @@ def test_statistics_count_members_by_health() -> None:
         backlog=3,
         probes=0,
         probes_failed=0,
+        probes_by_stream=0,
         refutations=0,
         exchanges=0,
         refused=0,

@@ -28,6 +28,8 @@ from rumor.messages import (
     Reply,
     Request,
     Same,
+    StreamAck,
+    StreamPing,
     Summary,
     Suspect,
     Update,
@@ -75,10 +77,11 @@ pushes = st.builds(
     st.one_of(st.none(), st.lists(names, max_size=4).map(tuple)),
 )
 requests: st.SearchStrategy[Request] = st.one_of(
-    st.builds(Summary, st.binary(min_size=16, max_size=16)), pushes
+    st.builds(Summary, st.binary(min_size=16, max_size=16)), pushes, st.builds(StreamPing, names)
 )
 replies: st.SearchStrategy[Reply] = st.one_of(
     st.just(Same()),
+    st.builds(StreamAck, names),
     st.builds(
         Digest, st.lists(st.builds(Version, names, naturals, healths), max_size=4).map(tuple)
     ),

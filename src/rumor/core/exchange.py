@@ -73,7 +73,7 @@ def compare(members: Members, versions: Iterable[Version]) -> tuple[list[Peer], 
     return give, wanted
 
 
-def on_asked(state: State, call: int, request: Request) -> None:
+def on_asked(state: State, call: int, request: Summary | Push) -> None:
     """Answer a peer's request."""
     if isinstance(request, Summary):
         same = request.fingerprint == fingerprint(state.members)

@@ -6,17 +6,32 @@
       │                        │ ◄──────────────────── Ack │
       │ ◄────────────────── Ack│                                  relayed, or after 80 % of the
       │ ◄───────────────── Nack│                                  helper's timeout: "I am here"
+      │ StreamPing ──────────────────────────────────────► │      and meanwhile over a stream
 
 Targets come from a shuffled list in turn, not each at random, which bounds the time until a given
 failure is detected by anybody (§4.3). At the end of the period a target that did not answer in any
-way is suspected. The asker's local health stretches all of its times.
+way is suspected. An answer over a stream counts as one (memberlist's addition to the paper): where
+only datagrams are blocked, nobody is dead. The asker's local health stretches all of its times.
 """
 
 from __future__ import annotations
 
 from rumor.core.rumours import on_update
 from rumor.core.state import Due, Probe, Relay, State, is_live
-from rumor.messages import Ack, Address, Health, Nack, Name, Ping, PingRequest, Suspect
+from rumor.effects import Answer, Exchange
+from rumor.messages import (
+    Ack,
+    Address,
+    Health,
+    Nack,
+    Name,
+    Ping,
+    PingRequest,
+    Reply,
+    StreamAck,
+    StreamPing,
+    Suspect,
+)
 
 NACK_FRACTION = 0.8
 """When a helper sends its nack, as a part of its probe timeout: in time to reach an asker whose
@@ -54,6 +69,9 @@ def ask_helpers(state: State) -> None:
         probe.helpers[helper.name] = False
         request = PingRequest(probe.sequence, state.me, target.name, target.address)
         state.send(helper.address, request, about=helper.name)
+    if config.stream_probe:
+        probe.ticket = state.next_sequence()
+        state.out.append(Exchange(probe.ticket, target.address, StreamPing(target.name)))
     # If this comes late, because the process was paused, the helpers still get their time: no
     # suspicion before the indirect probe had its chance.
     end = max(
@@ -95,6 +113,27 @@ def on_ack(state: State, ack: Ack) -> None:
         state.send(relay.origin, Ack(relay.sequence, ack.source))
         state.schedule.cancel((Due.NACK, ack.sequence))
         forget_relay(state, ack.sequence)
+
+
+def on_stream_ping(state: State, call: int) -> None:
+    """Say who is here; it is for the asker to know whom it expected."""
+    state.out.append(Answer(call, StreamAck(state.me)))
+
+
+def on_stream_answer(state: State, ticket: int, reply: Reply) -> None:
+    """Close the probe if its target answered over the stream before the period ended.
+
+    It says nothing of our own health: we are quick enough, but datagrams get lost.
+    """
+    probe = state.probe
+    if (
+        probe is not None
+        and probe.ticket == ticket
+        and isinstance(reply, StreamAck)
+        and reply.source == probe.target
+    ):
+        state.probe = None
+        state.counts.probes_by_stream += 1
 
 
 def on_nack(state: State, nack: Nack) -> None:

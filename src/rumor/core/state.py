@@ -56,6 +56,8 @@ class Probe:
     scale: int
     helpers: dict[Name, bool] = field(factory=dict)
     """Who was asked for help, and whether a nack came from there."""
+    ticket: int | None = None
+    """The exchange by which the target is asked over a stream, too."""
 
 
 @frozen
@@ -86,6 +88,10 @@ class Joining:
     answered: int = 0
 
 
+ECHO = 0.25
+"""News are told a second time after this part of the gossip interval."""
+
+
 @define
 class Departure:
     """A farewell that waits for confirmations."""
@@ -103,6 +109,7 @@ class Counts:
 
     probes: int = 0
     probes_failed: int = 0
+    probes_by_stream: int = 0
     refutations: int = 0
     exchanges: int = 0
     refused: int = 0
@@ -176,13 +183,17 @@ class State:
         """Give out the orders of this step, each datagram filled up with gossip.
 
         News start on their way at once: whatever this step learnt is told to a few members now,
-        not at the next tick.
+        not at the next tick, and to a few more soon after: the first round alone leaves out one
+        in twenty, and each of them would wait for a whole interval.
         """
+        interval = self.config.gossip_interval
+        next_round = self.schedule.due((Due.GOSSIP, 0))
         if self.backlog.fresh:
             self.backlog.fresh = False
             self.gossip()
-        if self.backlog and self.members.others and (Due.GOSSIP, 0) not in self.schedule:
-            self.schedule.set((Due.GOSSIP, 0), self.now + self.config.gossip_interval)
+            interval *= ECHO
+        if self.backlog and self.members.others and self.now + interval < next_round:
+            self.schedule.set((Due.GOSSIP, 0), self.now + interval)
         limit = transmit_limit(self.config.transmit_multiplier, self.members.size)
         space = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - self.overhead
         for to, message, about in self.outbox:

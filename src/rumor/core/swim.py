@@ -49,6 +49,7 @@ from rumor.messages import (
     Peer,
     Ping,
     PingRequest,
+    StreamPing,
     Update,
 )
 
@@ -70,6 +71,8 @@ class Statistics:
     """Updates still to be passed on."""
     probes: int
     probes_failed: int
+    probes_by_stream: int
+    """Members that answered over a stream only: datagrams to or from them are blocked."""
     refutations: int
     exchanges: int
     refused: int
@@ -151,6 +154,7 @@ class Swim:
             backlog=len(state.backlog),
             probes=counts.probes,
             probes_failed=counts.probes_failed,
+            probes_by_stream=counts.probes_by_stream,
             refutations=counts.refutations,
             exchanges=counts.exchanges,
             refused=counts.refused,
@@ -165,8 +169,12 @@ def _on_event(state: State, event: Event) -> None:
                 rumours.on_update(state, update)
             _on_message(state, source, message)
         case Asked(call, request):
-            exchange.on_asked(state, call, request)
+            if isinstance(request, StreamPing):
+                probe.on_stream_ping(state, call)
+            else:
+                exchange.on_asked(state, call, request)
         case Answered(ticket, reply):
+            probe.on_stream_answer(state, ticket, reply)
             exchange.on_answered(state, ticket, reply)
         case Unanswered(ticket):
             exchange.on_unanswered(state, ticket)
