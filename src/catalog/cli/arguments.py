@@ -98,6 +98,21 @@ examples:
   catalog agent --name edge --bind 127.0.0.1:8310 --join 127.0.0.1:8301
 """,
     )
+    _add_server_flags(agent)
+    _add_gossip_flags(agent)
+    agent.add_argument(
+        "--dev", action="store_true", help="one server, in memory: no other flag of a server's"
+    )
+    agent.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        metavar="LEVEL",
+        help="debug, info, warning or error (default: %(default)s)",
+    )
+
+
+def _add_server_flags(agent: argparse.ArgumentParser) -> None:
     agent.add_argument("--server", action="store_true", help="take part in consensus")
     agent.add_argument(
         "--bootstrap-expect",
@@ -111,6 +126,9 @@ examples:
         metavar="DIR",
         help="where a server keeps its log; without it everything is lost when it ends",
     )
+
+
+def _add_gossip_flags(agent: argparse.ArgumentParser) -> None:
     agent.add_argument(
         "--bind",
         type=address,
@@ -148,16 +166,6 @@ examples:
         default="default",
         metavar="NAME",
         help="agents of another cluster's name are refused (default: %(default)s)",
-    )
-    agent.add_argument(
-        "--dev", action="store_true", help="one server, in memory: no other flag of a server's"
-    )
-    agent.add_argument(
-        "--log-level",
-        choices=("debug", "info", "warning", "error"),
-        default="info",
-        metavar="LEVEL",
-        help="debug, info, warning or error (default: %(default)s)",
     )
 
 
