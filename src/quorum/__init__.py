@@ -56,6 +56,7 @@ from quorum.errors import (
     ProposalError,
     ProtocolError,
     QuorumError,
+    SessionExpired,
     Stopped,
     StorageError,
     Superseded,
@@ -64,7 +65,7 @@ from quorum.errors import (
 )
 from quorum.machine import CommandMachine, Failed, StateMachine
 from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
-from quorum.sessions import SessionExpired, Sessions
+from quorum.sessions import Sessions
 from quorum.storage import Storage
 from quorum.storage.journal import JournalStorage
 from quorum.storage.memory import MemoryStorage
@@ -73,6 +74,7 @@ from quorum.trio.links import TcpLinks
 from quorum.trio.memory import MemoryNetwork
 from quorum.trio.server import Server, open_server
 from quorum.trio.session import Session, open_session
+from quorum.trio.tls import Tls
 
 __all__ = [
     "Announce",
@@ -116,6 +118,7 @@ __all__ = [
     "Superseded",
     "TcpLinks",
     "Term",
+    "Tls",
     "WrongCluster",
     "WrongDirectory",
     "open_server",

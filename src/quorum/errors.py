@@ -8,6 +8,7 @@ QuorumError
 │   ├── Superseded           written, then replaced by another leader's entry: it never happens
 │   └── Indeterminate        may have happened, may still happen
 ├── CommandFailed            applied, and the machine answered with an error (on every replica)
+├── SessionExpired           a client session has ended: nothing more is applied for it
 ├── MachineFailed            the state machine raised: the node stops
 ├── Stopped                  this server has shut down; the request's fate is `Indeterminate`'s
 ├── ConfigError              nothing started; correct the setting named
@@ -60,6 +61,18 @@ class Indeterminate(ProposalError):
 
 class CommandFailed(QuorumError):
     """The machine answered the command with an error; it did so on every replica alike."""
+
+
+class SessionExpired(QuorumError):
+    """The session has ended: nothing it asks for is applied any more. Open another one.
+
+    `never_happened` says that the command which got this was not applied, earlier or later; without
+    that an earlier try may have been, so read the state before it is asked for again.
+    """
+
+    def __init__(self, message: str, *, never_happened: bool) -> None:
+        super().__init__(message)
+        self.never_happened = never_happened
 
 
 class MachineFailed(QuorumError):

@@ -38,24 +38,11 @@ from attrs import define, field
 
 from quorum import session_image
 from quorum.envelope import HEADER_BYTES, MAGIC, UINT_MAX, Request, parse, parse_ttl
-from quorum.errors import ConfigError, QuorumError
+from quorum.errors import ConfigError
 from quorum.machine import Failed, StateMachine
 from quorum.messages import Entries, Index
 from quorum.session_image import Image, Limits, Row
 from quorum.values import decode, encode
-
-
-class SessionExpired(QuorumError):
-    """The session has ended: nothing it asks for is applied any more. Open another one.
-
-    `never_happened` says that the command which got this was not applied, earlier or later; without
-    that an earlier try may have been, so read the state before it is asked for again.
-    """
-
-    def __init__(self, message: str, *, never_happened: bool) -> None:
-        super().__init__(message)
-        self.never_happened = never_happened
-
 
 EXPIRED: Final = Failed(
     "SessionExpired: this session has ended, or never was; the command was not applied now, and "

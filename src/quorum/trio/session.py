@@ -35,11 +35,12 @@ from quorum.errors import (
     Indeterminate,
     NotLeader,
     Overloaded,
+    SessionExpired,
     Stopped,
     Superseded,
 )
 from quorum.machine import Failed
-from quorum.sessions import EXPIRED, SessionExpired
+from quorum.sessions import EXPIRED
 
 log = logging.getLogger("quorum")
 
