@@ -26,7 +26,9 @@ __all__ = ["Story"]
 START_SECONDS = 20.0
 """For a leader, or for all services, to be there: Python starts slowly on a busy machine."""
 RECOVER_SECONDS = 20.0
-"""For each recovery."""
+"""For each recovery but that of a node."""
+NODE_SECONDS = 28.0
+"""For gossip to give a node up: where few are left to confirm a suspicion, it waits for longer."""
 WRITERS = 8
 CALLS = 20
 """Calls that the consumer must still get answered after the last kill."""
@@ -156,7 +158,7 @@ class Story:
         name = min(name for name, (at, _) in self.providers.items() if at is self.cluster.edge)
         scene.tell(f"SIGKILL to the provider {name}; its agent's HTTP check must notice", "kill")
         self.providers[name][1].kill()
-        scene.summary.provider_removed_s = await self._gone({name})
+        scene.summary.provider_removed_s = await self._gone({name}, RECOVER_SECONDS)
 
     async def _kill_node(self) -> None:
         scene, edge = self.scene, self.cluster.edge
@@ -171,9 +173,9 @@ class Story:
         self.cluster.kill(edge)
         for name in sorted(beside):
             self.providers[name][1].kill()
-        scene.summary.node_removed_s = await self._gone(beside)
+        scene.summary.node_removed_s = await self._gone(beside, NODE_SECONDS)
 
-    async def _gone(self, names: set[str]) -> float | None:
+    async def _gone(self, names: set[str], limit: float) -> float | None:
         who = ", ".join(sorted(names))
         staying = frozenset(name for name, (_, child) in self.providers.items() if child.alive)
 
@@ -181,7 +183,7 @@ class Story:
             await self.witness.wait_list(has=staying, lacks=frozenset(names))
 
         took = await self._within(
-            RECOVER_SECONDS, gone, f"{who} was killed and did not leave the consumer's list"
+            limit, gone, f"{who} was killed and did not leave the consumer's list"
         )
         if took is not None:
             self.scene.tell(f"{who} left the consumer's list after {took:.2f} s", "good")
