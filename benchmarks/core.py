@@ -54,15 +54,17 @@ class Group:
             following: defaultdict[NodeId, list[Event]] = defaultdict(list)
             for name, events in inbox.items():
                 for effect in self.nodes[name].step(events, now=self.now):
-                    kind = type(effect)
-                    if kind is Send:
-                        following[effect.to].append(Received(name, effect.message))
-                    elif kind is Persist:
-                        following[name].append(Persisted(effect.ticket))
-                    elif kind is Apply:
-                        following[name].append(Applied(effect.entries.last))
-                    elif kind is Snapshot:
-                        following[name].append(Compacted(effect.mark))
+                    match effect:
+                        case Send():
+                            following[effect.to].append(Received(name, effect.message))
+                        case Persist():
+                            following[name].append(Persisted(effect.ticket))
+                        case Apply():
+                            following[name].append(Applied(effect.entries.last))
+                        case Snapshot():
+                            following[name].append(Compacted(effect.mark))
+                        case _:
+                            pass
             inbox = following
 
     def propose(self, commands: tuple[bytes, ...]) -> None:

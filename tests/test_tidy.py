@@ -30,6 +30,10 @@ IMPURE = {
 }
 
 
+def is_test(name: str) -> bool:
+    return name.startswith("test_")
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -95,8 +99,7 @@ def test_cores_and_simulators_are_deterministic(path):
 def test_every_test_says_what_fact_it_shows(path):
     """One sentence, in its docstring."""
     for node in ast.walk(ast.parse(path.read_text())):
-        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if function and node.name.startswith("test_"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_test(node.name):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
 
 

@@ -133,9 +133,10 @@ class Group:
         """Make this node the leader: let somebody be elected, who hands over."""
         while self.leader() is None:
             self.pass_time(self.config.election_timeout)
-        if self.leader() != name:
+        leader = self.leader()
+        if leader is not None and leader != name:
             self.tag += 1
-            self.step(self.leader(), TransferRequested(self.tag, name))
+            self.step(leader, TransferRequested(self.tag, name))
             self.settle()
             self.pass_time(self.config.heartbeat)
         assert self.leader() == name
@@ -195,3 +196,14 @@ def run() -> Callable[..., Entries]:
         return Entries(first, (term,) * count, (0,) * count, bytes(count), payloads)
 
     return make
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/quorum/test_traces.py --rewrite` records the golden conversations anew."""
+    parser.addoption("--rewrite", action="store_true", help="record golden conversations anew")
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written instead of compared."""
+    return bool(request.config.getoption("--rewrite", default=False))
