@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from math import inf
+from random import Random
 from typing import Any
 
 from attrs import define, field
@@ -40,7 +41,7 @@ class Host:
     left: bool = False
     """Whether this life was asked to leave."""
     lateness: tuple[float, float] = (0.0, 0.0)
-    """A starved process reads each datagram this many seconds late: least and most."""
+    """A starved process reads what comes this many seconds late: least and most."""
     wake: float = inf
     """When the next alarm that counts will ring."""
     spins: int = 0
@@ -54,6 +55,10 @@ class Host:
     """Datagrams sent, in all lives."""
     bytes: int = 0
     """Bytes sent in datagrams, in all lives."""
+
+    def lag(self, random: Random) -> float:
+        """How late it reads what arrives now."""
+        return random.uniform(*self.lateness) if self.lateness[1] else 0.0
 
     @property
     def up(self) -> bool:

@@ -53,7 +53,7 @@ class Streams:
             call = next(self._numbers)
             self._calls[call] = Call(host, host.life, ticket, target)
             world.after(patience, self._expire, call)
-            world.after(delay, self._ask, call, target.life, data)
+            world.after(delay + target.lag(world.random), self._ask, call, target.life, data)
 
     def reply(self, host: Host, call: int, data: bytes) -> None:
         """Send the reply, unless the stream stands no more."""
@@ -61,7 +61,8 @@ class Streams:
         if self._stands(call):
             world.trace.sent(world.now, host.name, data)
             host.bytes += len(data)
-            world.after(world.network.latency, self._answer, call, data)
+            lag = self._calls[call].host.lag(world.random)
+            world.after(world.network.latency + lag, self._answer, call, data)
 
     def _fail_after(self, delay: float, host: Host, ticket: int) -> None:
         self._world.counts["streams failed"] += 1

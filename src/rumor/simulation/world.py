@@ -204,6 +204,10 @@ class World:
             act(*arguments)
         self._step(host, self._take(host.inbox))
 
+    def look_at_clock(self, name: Name) -> None:
+        """Let a member fire what is due, whether it can send or not."""
+        self._step(self.hosts[name], ())
+
     def tell(self, host: Host, events: Sequence[Event]) -> None:
         """Hand events to a member, now if it reads, else when it does."""
         if host.mode is Mode.RUNNING:
@@ -334,8 +338,8 @@ class World:
     def _deliver(self, host: Host, to: Address, source: Address, data: bytes) -> None:
         if host.core is None or host.address != to:
             return
-        if host.lateness[1]:
-            self.after(self.random.uniform(*host.lateness), self._read, host, source, data)
+        if lag := host.lag(self.random):
+            self.after(lag, self._read, host, source, data)
         else:
             self._read(host, source, data)
 

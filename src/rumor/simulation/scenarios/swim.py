@@ -8,7 +8,6 @@ step, so a crash is noticed when the period ends of the first member that pinged
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 from statistics import mean
 
@@ -23,12 +22,12 @@ REST = 30.0
 CRASHES = 10
 
 
-def swim(*, seeds: int = 1, first: int = 0, sizes: Sequence[int] = SIZES) -> Result:
+def swim(*, nodes: int | None = None, seeds: int = 1, first: int = 0) -> Result:
     """Measure the load at rest, then crash some members, one at a time."""
     result = Result("swim", f"{seeds} seeds, {CRASHES} crashes each; LAN settings, no loss")
     loads: list[float] = []
-    means: list[float] = []
-    for size in sizes:
+    all_found: list[float] = []
+    for size in SIZES if nodes is None else (SIZES[0], nodes):
         sent: list[float] = []
         found: list[float] = []
         for seed in range(first, first + seeds):
@@ -36,13 +35,13 @@ def swim(*, seeds: int = 1, first: int = 0, sizes: Sequence[int] = SIZES) -> Res
             sent.append(load)
             found.extend(times)
         loads.append(mean(sent))
-        means.append(mean(found))
+        all_found.extend(found)
         result.rows.append(
             {
                 "members": size,
                 "sent/member/period": loads[-1],
                 "(paper)": 2.0,
-                "first suspicion, mean periods": means[-1],
+                "first suspicion, mean periods": mean(found),
                 "(paper's pick + 1)": 2.58,
                 "p99": quantile(found, 0.99),
             }
@@ -50,7 +49,7 @@ def swim(*, seeds: int = 1, first: int = 0, sizes: Sequence[int] = SIZES) -> Res
     result.gates = [
         Gate("datagrams sent by a member in a period", max(loads), 1.9, 2.2),
         Gate("load of the largest in parts of the smallest", loads[-1] / loads[0], 0.9, 1.1),
-        Gate("first suspicion, mean periods, of the slowest size", max(means), 1.0, 2.58),
+        Gate("first suspicion, mean periods", mean(all_found), 1.0, 2.58),
     ]
     return result
 
