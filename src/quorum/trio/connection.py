@@ -3,6 +3,8 @@
     dialler:  MAGIC · frame(Hello)               acceptor:  frame(Hello)
     then frames each way, for the purpose that the dialler's Hello names.
 
+All but the magic may go through TLS (`quorum.trio.tls`).
+
 Sending does not wait: what the kernel does not take now goes into an outbox with a limit, and a
 task sends that on. When the outbox is full its oldest frames are dropped; Raft repairs that.
 """
@@ -11,8 +13,10 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 import trio
 
@@ -22,6 +26,9 @@ from quorum.wire import Hello, decode_hello, encode_hello
 
 MAGIC = b"QRM1"
 """The first bytes of every connection, so that one port can serve several protocols."""
+
+TLS_HANDSHAKE = b"\x16\x03"
+"""How TLS begins (RFC 8446, 5.1): as a frame's length this would be more than a Hello has."""
 
 HELLO_BYTES_MAX = 1024
 """What a stranger may send before we know where it belongs."""
@@ -38,17 +45,18 @@ OUTBOX_BYTES_MAX = 32 << 20
 SILENCE_MAX = 10
 """Seconds for which sent bytes may stay unacknowledged by the other host's kernel."""
 
+SecureStream: TypeAlias = trio.SSLStream[trio.SocketStream]
+Stream: TypeAlias = trio.SocketStream | SecureStream
+
 
 class Connection:
     """A connection after its handshake; the nursery is where its sending task runs, if need be."""
 
-    def __init__(
-        self, stream: trio.SocketStream, reader: FrameReader, nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, stream: Stream, reader: FrameReader, nursery: trio.Nursery) -> None:
         self._stream = stream
         self._reader = reader
         self._nursery = nursery
-        self._socket = stream.socket
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self._draining = False
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
@@ -62,12 +70,14 @@ class Connection:
                 self._outbox_bytes -= len(self._outbox.popleft())
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        try:
-            sent = os.write(self._socket.fileno(), data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # broken: `receive` finds out by reading
+        sent = 0
+        if self._socket is not None:  # what goes through TLS is sent by the task
+            try:
+                sent = os.write(self._socket.fileno(), data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # broken: `receive` finds out by reading
         if sent < len(data):
             self._draining = True
             self._nursery.start_soon(self._drain, memoryview(data)[sent:])
@@ -78,11 +88,14 @@ class Connection:
         Raise `OSError` or `ProtocolError` when the stream breaks or is cut within a frame.
         """
         while True:
-            await trio.lowlevel.wait_readable(self._socket.fileno())
-            try:
-                data = os.read(self._socket.fileno(), READ_BYTES)
-            except BlockingIOError:
-                continue
+            if self._socket is None:
+                data = await _receive_some(self._stream)
+            else:
+                await trio.lowlevel.wait_readable(self._socket.fileno())
+                try:
+                    data = os.read(self._socket.fileno(), READ_BYTES)
+                except BlockingIOError:
+                    continue
             if not data:
                 if self._reader.buffered:
                     raise ProtocolError("the connection was closed within a frame")
@@ -104,13 +117,17 @@ class Connection:
         self._draining = False
 
 
-async def greet(stream: trio.SocketStream, ours: Hello, *, limit: int) -> tuple[Hello, FrameReader]:
+async def greet(
+    stream: Stream, ours: Hello, *, limit: int, magic: bytes = MAGIC
+) -> tuple[Hello, FrameReader]:
     """The dialler's side of the handshake; `limit` is for the frames that follow.
 
-    Raise `WrongCluster` if the other end belongs elsewhere.
+    `magic` is empty where it was sent before. Raise `WrongCluster` if the other end belongs
+    elsewhere.
     """
-    tune(stream)
-    await stream.send_all(MAGIC + frame(encode_hello(ours)))
+    if isinstance(stream, trio.SocketStream):
+        tune(stream)
+    await stream.send_all(magic + frame(encode_hello(ours)))
     reader = FrameReader(limit=limit)
     bodies = await read_bodies(stream, reader)
     if len(bodies) > 1 or reader.buffered:
@@ -119,36 +136,66 @@ async def greet(stream: trio.SocketStream, ours: Hello, *, limit: int) -> tuple[
 
 
 async def welcome(
-    stream: trio.SocketStream, ours: Hello, *, limit: int
+    stream: Stream, ours: Hello, *, limit: int, names: Collection[str] | None = None
 ) -> tuple[Hello, FrameReader]:
-    """The acceptor's side of the handshake.
+    """The acceptor's side of the handshake; `names` are those in a certificate, behind the magic.
 
-    A caller from elsewhere gets our Hello, too: so both logs say what is wrong.
+    A caller from elsewhere gets our Hello, too: so both logs say what is wrong. One that uses a
+    name which is not its own gets nothing.
     """
-    tune(stream)
     start = b""
-    while len(start) < len(MAGIC):
-        data = await stream.receive_some(HELLO_BYTES_MAX)
-        start += data
-        if not data or not start.startswith(MAGIC[: len(start)]):
-            raise ProtocolError("the caller does not speak our protocol")
+    if isinstance(stream, trio.SocketStream):
+        tune(stream)
+        start = await read_magic(stream, HELLO_BYTES_MAX) or await _receive_some(stream)
+        if start.startswith(TLS_HANDSHAKE):
+            raise ProtocolError("the caller uses TLS, this server does not: set it up here")
     reader = FrameReader(limit=HELLO_BYTES_MAX)
-    bodies = reader.feed(start[len(MAGIC) :]) or await read_bodies(stream, reader)
+    bodies = reader.feed(start) or await read_bodies(stream, reader)
+    if names is not None:
+        sender = decode_hello(bodies[0], cluster=ours.cluster).sender
+        if sender not in names:
+            raise ProtocolError(
+                f"it calls itself {sender}, its certificate is for {', '.join(names) or 'nobody'}"
+            )
     await stream.send_all(frame(encode_hello(ours)))
     if len(bodies) > 1 or reader.buffered:
         raise ProtocolError("the caller did not wait for an answer")
     return decode_hello(bodies[0], cluster=ours.cluster), FrameReader(limit=limit)
 
 
-async def read_bodies(stream: trio.SocketStream, reader: FrameReader) -> list[bytes]:
+async def read_magic(stream: trio.SocketStream, limit: int) -> bytes:
+    """Read the magic, in `limit` bytes at most; return what came behind it."""
+    start = b""
+    while len(start) < len(MAGIC):
+        data = await stream.receive_some(limit - len(start))
+        start += data
+        if not data or not start.startswith(MAGIC[: len(start)]):
+            raise ProtocolError("the caller does not speak our protocol")
+    return start[len(MAGIC) :]
+
+
+async def read_bodies(stream: Stream, reader: FrameReader) -> list[bytes]:
     """The bodies of the next frames, at least one; ProtocolError at the end of the stream."""
     while True:
-        data = await stream.receive_some(READ_BYTES)
+        data = await _receive_some(stream)
         if not data:
-            raise ProtocolError("the connection was closed too early")
+            raise ProtocolError(
+                "the connection was closed too early: the other end's log may say why"
+            )
         bodies = reader.feed(data)
         if bodies:
             return bodies
+
+
+async def _receive_some(stream: Stream) -> bytes:
+    """Read, from either kind of stream; ConnectionError when it breaks."""
+    try:
+        return bytes(await stream.receive_some(READ_BYTES))
+    except trio.BrokenResourceError as error:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLError):
+            raise ConnectionError(f"TLS broke: {cause.reason}") from error
+        raise ConnectionError("the connection broke: the other end's log may say why") from error
 
 
 def tune(stream: trio.SocketStream) -> None:

@@ -3,7 +3,8 @@
 Both ends of a connection send on it, so a server can answer one whose address it does not know
 yet. When two servers dial each other at the same moment there are two connections, and each end
 uses the newer one: after a crash that is the one which works. Who may say what is the core's
-business; whoever reaches the port and names the cluster is let in, so keep the port to yourselves.
+business. With `tls` only servers are let in that prove their names (see `quorum.trio.tls`);
+without, whoever reaches the port and names the cluster, so keep the port to yourselves then.
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ from quorum.events import Received
 from quorum.framing import FRAME_BYTES_MAX, FrameReader, frame
 from quorum.messages import InstallSnapshot, Message, NodeId
 from quorum.trio import transfer
-from quorum.trio.connection import HANDSHAKE_TIMEOUT, MAGIC, Connection, greet, welcome
+from quorum.trio.connection import (
+    HANDSHAKE_TIMEOUT,
+    MAGIC,
+    Connection,
+    Stream,
+    greet,
+    welcome,
+)
 from quorum.trio.link import Receiver
+from quorum.trio.tls import Tls, certificate_names
 from quorum.wire import Hello, Purpose, decode, encode, frame_bytes_max
 
 __all__ = ["MAGIC", "TcpLinks"]
@@ -80,7 +89,9 @@ class TcpLinks:
     `cluster` names the cluster: servers of another one are refused. `addresses` says where peers
     listen (`host:port`); those in a configuration (`Members.addresses`) are learned by themselves.
     Either `listen` on a host and port (0: any free one, see `address`), or hand in a `listener`
-    whose streams still begin with `MAGIC` (look with `MSG_PEEK`). `config` is the server's.
+    whose streams still begin with `MAGIC` (look with `MSG_PEEK`). `config` is the server's. With
+    `tls` both ends of every connection prove who they are, and nobody else can read it; all servers
+    have it, or none.
     """
 
     def __init__(
@@ -92,6 +103,7 @@ class TcpLinks:
         listener: trio.abc.Listener[trio.SocketStream] | None = None,
         addresses: Mapping[NodeId, str] | None = None,
         config: Config = Config(),  # noqa: B008 - a frozen value
+        tls: Tls | None = None,
         random: Random | None = None,
     ) -> None:
         if (listen is None) == (listener is None):
@@ -106,6 +118,7 @@ class TcpLinks:
         self._cluster = cluster
         self._listen = listen
         self._listener = listener
+        self._tls = tls
         self._random = random or Random()
         self._peers: dict[NodeId, _Peer] = {}
         self._receiver: Receiver | None = None
@@ -189,18 +202,17 @@ class TcpLinks:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return listeners
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, raw: trio.SocketStream) -> None:
         """One accepted connection, from its first byte to its last. Never raises."""
         if self._accepted >= CONNECTIONS_MAX:
             log.warning("%s has %d connections, closes a new one", self.id, self._accepted)
-            await trio.aclose_forcefully(stream)
+            await trio.aclose_forcefully(raw)
             return
         self._accepted += 1
         caller = "a stranger"
         try:
-            ours = Hello(self._cluster, self.id)
             with trio.fail_after(HANDSHAKE_TIMEOUT):
-                hello, reader = await welcome(stream, ours, limit=self._frame_limit)
+                stream, hello, reader = await self._welcome(raw)
             caller = hello.sender
             if caller == self.id:
                 raise ProtocolError("it has our own name: give every server another one")
@@ -215,11 +227,17 @@ class TcpLinks:
             log.warning("%s closes the connection from %s: %s", self.id, caller, error)
         finally:
             self._accepted -= 1
-            await trio.aclose_forcefully(stream)
+            await trio.aclose_forcefully(raw)
 
-    async def _receive_snapshot(
-        self, stream: trio.SocketStream, reader: FrameReader, sender: NodeId
-    ) -> None:
+    async def _welcome(self, raw: trio.SocketStream) -> tuple[Stream, Hello, FrameReader]:
+        ours = Hello(self._cluster, self.id)
+        if self._tls is None:
+            return raw, *await welcome(raw, ours, limit=self._frame_limit)
+        stream = await self._tls.accept(raw)
+        names = certificate_names(stream)
+        return stream, *await welcome(stream, ours, limit=self._frame_limit, names=names)
+
+    async def _receive_snapshot(self, stream: Stream, reader: FrameReader, sender: NodeId) -> None:
         assert self._receiver is not None
         if self._snapshots >= SNAPSHOTS_MAX:
             raise ProtocolError(f"{self._snapshots} snapshots are being received already")
@@ -229,7 +247,7 @@ class TcpLinks:
         finally:
             self._snapshots -= 1
 
-    async def _converse(self, stream: trio.SocketStream, reader: FrameReader, peer: _Peer) -> None:
+    async def _converse(self, stream: Stream, reader: FrameReader, peer: _Peer) -> None:
         """Exchange messages until the connection ends."""
         assert self._receiver is not None
         assert self._nursery is not None
@@ -281,18 +299,16 @@ class TcpLinks:
             peer.complaint = complaint
             log.warning("%s cannot reach %s: %s", self.id, peer.name, complaint)
 
-    async def _connect(
-        self, peer: _Peer, purpose: Purpose
-    ) -> tuple[trio.SocketStream, FrameReader]:
+    async def _connect(self, peer: _Peer, purpose: Purpose) -> tuple[Stream, FrameReader]:
         """A connection after its handshake; OSError or ProtocolError when there is none."""
         host, port = _parse(peer)
         try:
             with trio.fail_after(HANDSHAKE_TIMEOUT):
-                stream = await trio.open_tcp_stream(host, port)
+                raw = await trio.open_tcp_stream(host, port)
                 try:
-                    return stream, await self._introduce(stream, peer, purpose)
+                    return await self._introduce(raw, peer, purpose)
                 except BaseException:
-                    await trio.aclose_forcefully(stream)
+                    await trio.aclose_forcefully(raw)
                     raise
         except trio.TooSlowError as error:
             raise ConnectionError(f"no answer within {HANDSHAKE_TIMEOUT:g} s") from error
@@ -300,17 +316,22 @@ class TcpLinks:
             raise ConnectionError("the connection broke in the handshake") from error
 
     async def _introduce(
-        self, stream: trio.SocketStream, peer: _Peer, purpose: Purpose
-    ) -> FrameReader:
+        self, raw: trio.SocketStream, peer: _Peer, purpose: Purpose
+    ) -> tuple[Stream, FrameReader]:
         """Say who we are; the other end must be the server that the address was given for."""
         ours = Hello(self._cluster, self.id, purpose)
-        hello, reader = await greet(stream, ours, limit=self._frame_limit)
+        stream: Stream = raw
+        if self._tls is None:
+            hello, reader = await greet(raw, ours, limit=self._frame_limit)
+        else:
+            stream = await self._tls.dial(raw, peer.name)
+            hello, reader = await greet(stream, ours, limit=self._frame_limit, magic=b"")
         if hello.sender != peer.name:
             raise ProtocolError(
                 f"at {peer.address} is {hello.sender}, not {peer.name}: correct the address"
             )
         peer.complaint = ""
-        return reader
+        return stream, reader
 
 
 def _parse(peer: _Peer) -> tuple[str, int]:

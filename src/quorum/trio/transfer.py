@@ -15,7 +15,7 @@ from quorum.errors import ProtocolError
 from quorum.events import Received
 from quorum.framing import FrameReader, frame
 from quorum.messages import InstallSnapshot, NodeId
-from quorum.trio.connection import read_bodies
+from quorum.trio.connection import Stream, read_bodies
 from quorum.trio.link import Receiver
 from quorum.wire import (
     CHUNK_BYTES_MAX,
@@ -37,7 +37,7 @@ SAVE_MAX = 120.0
 
 
 async def send(
-    stream: trio.SocketStream, reader: FrameReader, message: InstallSnapshot, snapshot: bytes
+    stream: Stream, reader: FrameReader, message: InstallSnapshot, snapshot: bytes
 ) -> None:
     """Send a snapshot and wait for the receipt; raise if it does not come."""
     total = len(snapshot)
@@ -53,9 +53,7 @@ async def send(
         raise ProtocolError("the receipt is not for this snapshot")
 
 
-async def receive(
-    stream: trio.SocketStream, reader: FrameReader, sender: NodeId, receiver: Receiver
-) -> None:
+async def receive(stream: Stream, reader: FrameReader, sender: NodeId, receiver: Receiver) -> None:
     """Take in a snapshot, hand it over, and give the receipt."""
     bodies: list[bytes] = []
     snapshot = bytearray()
