@@ -3,7 +3,7 @@
 What an agent is made of, each in a file of its own:
 
     door        one port; sorts connections          presence, roster   whom gossip shows
-    home        the directory of a server            bootstrap          who founds the cluster
+    home        the directory of a server            bootstrap, voter   founding, and consensus
     forward     how requests reach a server          replica, watch     a server's own answers
     rpc, serving, channel, frames, faults            connections between agents
     keeper, checks   what is registered here         reconciler         gossip into catalog
@@ -23,21 +23,17 @@ from typing import Any, Final, TypeVar
 import trio
 from attrs import evolve
 
-import quorum
 import rumor
 from catalog.api import Catalog
-from catalog.bootstrap import Waits, advance
 from catalog.checks import Checker
 from catalog.config import Address, AgentConfig, format_address, parse_address
 from catalog.door import Door, open_door
-from catalog.errors import AgentFailed, CatalogError, StartError, Unavailable
+from catalog.errors import CatalogError, StartError, Unavailable
 from catalog.forward import Local, Remote
 from catalog.frames import MAGIC
-from catalog.home import Home, open_home
+from catalog.home import Home, open_home, presence_of
 from catalog.keeper import Keeper
 from catalog.model import Role
-from catalog.presence import Presence
-from catalog.reconciler import Reconciler
 from catalog.replica import Replica
 from catalog.requests import (
     AgentInfo,
@@ -55,7 +51,7 @@ from catalog.roster import Roster
 from catalog.rpc import Connections, open_connections
 from catalog.serving import Serving
 from catalog.subscriptions import Subscription, running
-from catalog.watch import WatchedRegistry
+from catalog.voter import Voter
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
 
@@ -86,14 +82,22 @@ class Agent(Catalog):
         self._config = config
         self._door = door
         self._gossip = gossip
-        self._home = home
         self._nursery = nursery
         self._random = random
         self._roster = roster = Roster(gossip)
         hold = config.hold
         self._route: Local | Remote
+        self._voter: Voter | None = None
         if home is not None:
             self._route = Local(connections, lambda: roster.servers, hold=hold, random=random)
+            self._voter = Voter(
+                config,
+                home,
+                self._route,
+                doorway=door.doorway(QUORUM_MAGIC),
+                gossip=gossip,
+                roster=roster,
+            )
         else:
             self._route = Remote(
                 connections, lambda: list(roster.servers.values()), hold=hold, random=random
@@ -101,7 +105,6 @@ class Agent(Catalog):
         self._keeper = Keeper(
             roster.me.to_node(), self.ask, interval=config.sync_interval, random=random
         )
-        self._state = "" if home is None else "starting"
 
     # What users do.
 
@@ -135,7 +138,7 @@ class Agent(Catalog):
         while True:
             try:
                 await self.ask(AskedNode(self.name))
-                info = await self._route.ask(Info()) if self._home is None else self._info()
+                info = await self._route.ask(Info()) if self._voter is None else self._info()
             except Unavailable:
                 continue
             if info.leader is not None:
@@ -154,17 +157,15 @@ class Agent(Catalog):
                 await self._keeper.clear()
         except CatalogError as error:
             log.warning("%s leaves with services registered: %s", self.name, error)
-        with trio.move_on_after(LEAVE_SECONDS_MAX):
-            await self._hand_over()
+        if self._voter is not None:
+            with trio.move_on_after(LEAVE_SECONDS_MAX):
+                await self._voter.hand_over()
         await self._gossip.leave()
 
     async def check(self) -> None:
         """Raise `AgentFailed` if the agent is about to stop, and so to blame for other errors."""
-        if self._replica is not None:
-            try:
-                await self._replica.server.wait_role_change()
-            except quorum.QuorumError as error:
-                raise AgentFailed(str(error)) from error
+        if self._voter is not None:
+            await self._voter.check()
 
     # Answering.
 
@@ -188,14 +189,14 @@ class Agent(Catalog):
         known = self._roster.known
         info = AgentInfo(
             name=self.name,
-            agent=Role.SERVER if self._home else Role.CLIENT,
+            agent=Role.SERVER if self._voter else Role.CLIENT,
             address=self.address,
             datacenter=self._config.datacenter,
             cluster=self._config.cluster,
             version=_version(),
             services=len(self._keeper.local.services),
             members=sum(one.alive for one in known.values()),
-            state=self._state or ("running" if self._roster.servers else "no server is known"),
+            state=self._state,
         )
         replica = self._replica
         if replica is None:
@@ -218,20 +219,14 @@ class Agent(Catalog):
         )
 
     @property
+    def _state(self) -> str:
+        if self._voter is not None:
+            return self._voter.state
+        return "running" if self._roster.servers else "no server is known"
+
+    @property
     def _replica(self) -> Replica | None:
         return self._route.replica if isinstance(self._route, Local) else None
-
-    async def _hand_over(self) -> None:
-        replica = self._replica
-        if replica is None or not replica.server.is_leader:
-            return
-        match = replica.server.statistics().match
-        heirs = [(index, name) for name, index in match if name in self._roster.servers]
-        if heirs:
-            try:
-                await replica.server.transfer_leadership(max(heirs)[1])
-            except quorum.QuorumError as error:
-                log.info("%s could not hand over leadership: %s", self.name, error)
 
     # Running.
 
@@ -242,89 +237,10 @@ class Agent(Catalog):
         nursery.start_soon(self._roster.run)
         serving = Serving(self._answer, cluster=self._config.cluster, name=self.name)
         nursery.start_soon(serving.run, self._door.doorway(MAGIC))
-        if self._home is not None:
-            await nursery.start(self._run_server, self._home, self._route)
+        if self._voter is not None:
+            await nursery.start(self._voter.run)
         nursery.start_soon(self._keeper.run)
         nursery.start_soon(Checker(self._keeper, random=self._random).run)
-
-    async def _run_server(
-        self, home: Home, route: Local, *, task_status: trio.TaskStatus[None]
-    ) -> None:
-        """Found the cluster if need be, then take part in consensus; started as soon as we can."""
-        ready = False
-        while (waits := await self._found(home)) is not None:
-            self._state = waits.text
-            route.problem = waits.text
-            log.log(logging.ERROR if waits.problem else logging.INFO, "%s", waits.text)
-            if not ready:
-                ready = True
-                task_status.started()
-            await self._roster.wait_change()
-        founding, name = home.founding, self.name
-        links = quorum.TcpLinks(
-            name,
-            founding.cluster_id,
-            listener=self._door.doorway(QUORUM_MAGIC),
-            config=self._config.raft,
-        )
-        registry = WatchedRegistry()
-        try:
-            async with quorum.open_server(
-                name, registry, storage=home.open_storage(), links=links, config=self._config.raft
-            ) as server:
-                self._door.doorway(QUORUM_MAGIC).closed = False
-                self._state = "running"
-                route.replica = replica = Replica(server, registry, founding.digest)
-                if not ready:
-                    ready = True
-                    task_status.started()
-                reconciler = Reconciler(
-                    replica, self._roster, interval=self._config.reconcile_interval
-                )
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(replica.run)
-                    nursery.start_soon(reconciler.run)
-                    nursery.start_soon(self._follow_servers, links, home)
-        except (quorum.QuorumError, OSError) as error:
-            raise (AgentFailed if route.replica else StartError)(str(error)) from error
-
-    async def _found(self, home: Home) -> Waits | None:
-        """Take the steps of founding that can be taken; return what must be waited for."""
-        while True:
-            servers = [
-                known
-                for known in self._roster.known.values()
-                if known.server
-                and known.alive
-                and known.presence.datacenter == self._config.datacenter
-            ]
-            founding, waits = advance(home.founding, self._config.bootstrap_expect, servers)
-            if founding == home.founding:
-                return waits
-            await home.remember(founding)
-            await self._gossip.set_meta(_presence(self._config, home).to_meta())
-            log.info(
-                "%s: founders %s %s",
-                self.name,
-                ", ".join(founder.name for founder in founding.founders),
-                "are agreed" if founding.agreed else "are the set to found with",
-            )
-
-    async def _follow_servers(self, links: quorum.TcpLinks, home: Home) -> None:
-        """Tell Raft where the servers are, and remember it for the next start."""
-        while True:
-            others = {
-                name: format_address(address)
-                for name, address in self._roster.servers.items()
-                if name != self.name
-            }
-            for name, address in others.items():
-                links.learn(name, address)
-            seeds = tuple(sorted(others.values()))
-            if seeds and seeds != home.founding.seeds:
-                await home.remember(evolve(home.founding, seeds=seeds))
-                continue  # it took a while
-            await self._roster.wait_change()
 
 
 @asynccontextmanager
@@ -382,7 +298,7 @@ async def _open_gossip(
             config.name,
             bind=door.address,
             advertise=(host, port or door.address[1]),
-            meta=_presence(config, home).to_meta(),
+            meta=presence_of(config, home).to_meta(),
             config=config.gossip,
             cluster=config.cluster,
             listener=door.doorway(RUMOR_MAGIC),
@@ -416,21 +332,6 @@ async def _resolve(text: str) -> Address:
         raise StartError(f"join {text!r}: the name cannot be resolved: {error}") from error
     address = found[0][4]
     return str(address[0]), int(address[1])
-
-
-def _presence(config: AgentConfig, home: Home | None) -> Presence:
-    if home is None:
-        return Presence(Role.CLIENT, config.datacenter, config.meta)
-    founding = home.founding
-    return Presence(
-        Role.SERVER,
-        config.datacenter,
-        config.meta,
-        expect=config.bootstrap_expect,
-        nonce=founding.me.nonce,
-        digest=founding.digest,
-        agreed=founding.agreed,
-    )
 
 
 def _sole(group: BaseException) -> BaseException:

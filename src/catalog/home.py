@@ -23,10 +23,12 @@ from attrs import define
 from catalog.bootstrap import Founder, Founding
 from catalog.config import AgentConfig
 from catalog.errors import ProtocolError, StartError
+from catalog.model import Role
+from catalog.presence import Presence
 from quorum import Members, MemoryStorage, Storage
 from quorum.storage.journal import JournalStorage
 
-__all__ = ["Home", "open_home"]
+__all__ = ["Home", "open_home", "presence_of"]
 
 RECORD = "bootstrap.json"
 
@@ -95,6 +97,22 @@ async def open_home(config: AgentConfig) -> AsyncIterator[Home]:
         if founding is None:
             await home.remember(blank)
         yield home
+
+
+def presence_of(config: AgentConfig, home: Home | None) -> Presence:
+    """Return what an agent says of itself; of how its cluster was founded, what it remembers."""
+    if home is None:
+        return Presence(Role.CLIENT, config.datacenter, config.meta)
+    founding = home.founding
+    return Presence(
+        Role.SERVER,
+        config.datacenter,
+        config.meta,
+        expect=config.bootstrap_expect,
+        nonce=founding.me.nonce,
+        digest=founding.digest,
+        agreed=founding.agreed,
+    )
 
 
 def _read(directory: Path, config: AgentConfig) -> Founding | None:
