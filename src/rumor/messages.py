@@ -31,6 +31,10 @@ META_BYTES_MAX = 512
 """Metadata must fit into one datagram together with the names and addresses round it."""
 
 
+COORDINATE_DIMENSIONS = 8
+"""Of the space in which members place themselves; more would hardly fit better."""
+
+
 class Health(IntEnum):
     """What is believed of a member; the values give the precedence at equal incarnations (§4.2).
 
@@ -42,6 +46,18 @@ class Health(IntEnum):
     SUSPECT = 1
     DEAD = 2
     LEFT = 3
+
+
+@frozen
+class Coordinate:
+    """A member's place in the space of round trip times; see :mod:`rumor.core.coordinates`."""
+
+    vector: tuple[float, ...]
+    """:data:`COORDINATE_DIMENSIONS` numbers, in seconds."""
+    error: float
+    """How unsure the member is of it: 0 not at all, 1.5 entirely."""
+    adjustment: float
+    height: float
 
 
 @frozen
@@ -90,6 +106,8 @@ class Ack:
 
     sequence: int
     source: Name
+    coordinate: Coordinate | None = None
+    """Where `source` is; ``None`` if the ack was relayed, for then it took a longer way."""
 
 
 @frozen

@@ -18,20 +18,24 @@ raise :class:`~rumor.errors.ProtocolError` (or its child
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
+from math import isfinite
 from typing import Any, Final, NoReturn, TypeVar
 
 import cbor2
 
 from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
 from rumor.messages import (
+    COORDINATE_DIMENSIONS,
     META_BYTES_MAX,
     NAME_BYTES_MAX,
     Ack,
     Address,
     Alive,
+    Coordinate,
     Dead,
     Digest,
     Gossip,
@@ -68,6 +72,9 @@ NATURAL_MAX: Final = 2**53
 
 DEPTH_MAX: Final = 8
 """Deepest nesting that is even looked at; our own items nest to 5."""
+
+COORDINATE: Final = struct.Struct(f">{COORDINATE_DIMENSIONS + 3}f")
+"""Vector, error, adjustment and height, in single precision: microseconds are plenty."""
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
@@ -226,6 +233,17 @@ def _fingerprint(value: Any) -> bytes:
     return value
 
 
+def _coordinate(value: Any) -> Coordinate | None:
+    if value is None:
+        return None
+    if type(value) is not bytes or len(value) != COORDINATE.size:
+        raise ProtocolError(f"expected a coordinate of {COORDINATE.size} bytes")
+    *vector, error, adjustment, height = COORDINATE.unpack(value)
+    if not all(map(isfinite, (*vector, error, adjustment, height))):
+        raise ProtocolError("expected finite coordinates")
+    return Coordinate(tuple(vector), error, adjustment, height)
+
+
 def _health(value: Any) -> Health:
     if type(value) is not int or not 0 <= value <= Health.LEFT:
         raise ProtocolError("expected a health, 0 to 3")
@@ -288,7 +306,7 @@ _Table = dict[int, tuple[type[Any], tuple[Check, ...]]]
 _MESSAGES: Final[_Table] = {
     0: (Ping, (_natural, check_name, check_name)),
     1: (PingRequest, (_natural, check_name, check_name, check_address)),
-    2: (Ack, (_natural, check_name)),
+    2: (Ack, (_natural, check_name, _coordinate)),
     3: (Nack, (_natural, check_name)),
     4: (Gossip, ()),
 }
@@ -344,6 +362,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Coordinate):
+        return COORDINATE.pack(*value.vector, value.error, value.adjustment, value.height)
     if isinstance(value, Peer | Version):
         return [_plain(field) for field in _values(value)]
     return value

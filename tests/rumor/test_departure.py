@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from rumor.config import Config
+from rumor.core.coordinates import ORIGIN
 from rumor.effects import Effect, Exchange, Left, Send, Settled
 from rumor.events import Departed, Described, Introduced
 from rumor.messages import Ack, Dead, Gossip, Health, Leave, Ping, Suspect
@@ -109,7 +110,9 @@ def test_who_has_left_probes_and_asks_nobody() -> None:
 
     assert effects == []
     assert only(Exchange, effects) == []
-    assert [s.message for s in only(Send, answer) if s.message != Gossip()] == [Ack(7, "me")]
+    assert [s.message for s in only(Send, answer) if s.message != Gossip()] == [
+        Ack(7, "me", ORIGIN)
+    ]
     assert (address_of("a"), Leave("me", 0)) in told(answer)
 
 

@@ -14,7 +14,7 @@ from rumor.core.members import Members
 from rumor.core.swim import Swim
 from rumor.effects import Answer, Exchange, Settled
 from rumor.events import Answered, Asked, Introduced, Unanswered
-from rumor.messages import Dead, Digest, Health, Leave, Peer, Push, Same, Summary, Version
+from rumor.messages import Dead, Digest, Health, Leave, Peer, Push, Request, Same, Summary, Version
 from rumor.testing import Bench, address_of, alive, only
 from rumor.wire import encode
 

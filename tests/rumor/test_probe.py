@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from rumor.config import Config
+from rumor.core.coordinates import ORIGIN
 from rumor.effects import Answer, Effect, Exchange, Send, Suspected
 from rumor.events import Answered, Asked, Received, Unanswered
 from rumor.messages import (
@@ -204,7 +205,7 @@ def test_a_ping_is_answered_to_where_it_came_from() -> None:
     effects = bench.step(Received(source, Ping(7, "a", "me")))
 
     assert [(s.to, s.message) for s in only(Send, effects) if s.message != Gossip()] == [
-        (source, Ack(7, "me"))
+        (source, Ack(7, "me", ORIGIN))
     ]
 
 

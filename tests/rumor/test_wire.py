@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
 from rumor.messages import (
+    COORDINATE_DIMENSIONS,
     Ack,
     Alive,
+    Coordinate,
     Dead,
     Digest,
     Gossip,
@@ -49,10 +51,15 @@ addresses = st.tuples(
 )
 metas = st.binary(max_size=512)
 healths = st.sampled_from(Health)
+singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
+coordinates = st.builds(
+    Coordinate, st.tuples(*[singles] * COORDINATE_DIMENSIONS), singles, singles, singles
+)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ping, naturals, names, names),
     st.builds(PingRequest, naturals, names, names, addresses),
     st.builds(Ack, naturals, names),
+    st.builds(Ack, naturals, names, coordinates),
     st.builds(Nack, naturals, names),
     st.just(Gossip()),
 )

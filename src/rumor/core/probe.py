@@ -16,6 +16,7 @@ only datagrams are blocked, nobody is dead. The asker's local health stretches a
 
 from __future__ import annotations
 
+from rumor.core.coordinates import is_sound
 from rumor.core.rumours import on_update
 from rumor.core.state import Due, Probe, Relay, State, is_live
 from rumor.effects import Answer, Exchange
@@ -84,7 +85,8 @@ def ask_helpers(state: State) -> None:
 def on_ping(state: State, source: Address, ping: Ping) -> None:
     """Answer to where it came from, unless it was meant for the address's former owner."""
     if ping.target == state.me:
-        state.send(source, Ack(ping.sequence, state.me), about=ping.source)
+        ack = Ack(ping.sequence, state.me, state.vivaldi.point)
+        state.send(source, ack, about=ping.source)
 
 
 def on_ping_request(state: State, source: Address, request: PingRequest) -> None:
@@ -107,12 +109,20 @@ def on_ack(state: State, ack: Ack) -> None:
         state.probe = None
         state.schedule.cancel((Due.ACK, 0))
         state.awareness.improve()
+        _measure(state, ack, state.now - probe.started)
         return
     relay = state.relays.get(ack.sequence)
     if relay is not None and relay.target == ack.source:
         state.send(relay.origin, Ack(relay.sequence, ack.source))
         state.schedule.cancel((Due.NACK, ack.sequence))
         forget_relay(state, ack.sequence)
+
+
+def _measure(state: State, ack: Ack, round_trip: float) -> None:
+    """Learn from an ack that came straight how far its sender is."""
+    if ack.coordinate is not None and is_sound(ack.coordinate):
+        state.coordinates[ack.source] = ack.coordinate
+        state.vivaldi.observe(ack.source, ack.coordinate, round_trip)
 
 
 def on_stream_ping(state: State, call: int) -> None:

@@ -120,6 +120,8 @@ def reap(state: State, name: Name) -> None:
     state.backlog.remove(name)
     state.told.pop(name, None)
     state.conflicts.pop(name, None)
+    state.coordinates.pop(name, None)
+    state.vivaldi.forget(name)
     state.out.append(Reaped(peer))
 
 

@@ -18,11 +18,12 @@ from attrs import define, field, frozen
 from rumor.config import ENVELOPE_BYTES_MAX, Config
 from rumor.core.awareness import Awareness
 from rumor.core.backlog import Backlog
+from rumor.core.coordinates import Vivaldi
 from rumor.core.members import LIVE, Members, update_of
 from rumor.core.schedule import Schedule
 from rumor.core.suspicion import Suspicion, transmit_limit
 from rumor.effects import Effect, Send
-from rumor.messages import Address, Gossip, Health, Message, Name, Update
+from rumor.messages import Address, Coordinate, Gossip, Health, Message, Name, Update
 
 if TYPE_CHECKING:
     from random import Random
@@ -129,6 +130,9 @@ class State:
     overhead: int = 0
     """Bytes of each datagram that the driver needs for itself."""
     backlog: Backlog = field(factory=Backlog)
+    vivaldi: Vivaldi = field(init=False)
+    coordinates: dict[Name, Coordinate] = field(factory=dict)
+    """Where the others said they are."""
     schedule: Schedule[Timer] = field(factory=Schedule)
     suspicions: dict[Name, Suspicion] = field(factory=dict)
     probe: Probe | None = None
@@ -146,6 +150,10 @@ class State:
     counts: Counts = field(factory=Counts)
     out: list[Effect] = field(factory=list)
     outbox: list[tuple[Address, Message, Name | None]] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin at the origin."""
+        self.vivaldi = Vivaldi(self.me)
 
     @property
     def me(self) -> Name:

@@ -23,6 +23,7 @@ from attrs import frozen
 from rumor.config import Config
 from rumor.core import departure, exchange, probe, rumours
 from rumor.core.awareness import Awareness
+from rumor.core.coordinates import distance
 from rumor.core.members import Members, update_of
 from rumor.core.state import Due, State, Timer
 from rumor.effects import Effect
@@ -140,6 +141,14 @@ class Swim:
     def members(self) -> Mapping[Name, Peer]:
         """All that is known, this member, the dead and the departed included; a live view."""
         return self._state.members.view
+
+    def distance(self, name: Name) -> float | None:
+        """Estimate the round trip time to a member, in seconds; ``None`` before any ack of it."""
+        state = self._state
+        if name == state.me:
+            return 0.0
+        other = state.coordinates.get(name)
+        return None if other is None else distance(state.vivaldi.point, other)
 
     def statistics(self) -> Statistics:
         """Counts of members and of work done."""

@@ -109,6 +109,14 @@ class Agent:
         peers = self._swim.members
         return MappingProxyType({name: member_of(peer) for name, peer in peers.items()})
 
+    def distance(self, name: Name) -> float | None:
+        """Estimate the round trip time to a member, in seconds.
+
+        It follows from network coordinates, so it settles within some minutes. ``None`` as long as
+        that member has not answered any ping of ours.
+        """
+        return self._swim.distance(name)
+
     async def join(self, seeds: Sequence[Address]) -> int:
         """Ask these addresses for their members; return how many answered.
 
