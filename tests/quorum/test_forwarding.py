@@ -104,6 +104,18 @@ def test_an_answer_that_comes_after_the_entries_is_unknown_too(make_group):
     assert [] == of(group, "a", Admit, 101)
 
 
+def test_a_message_that_comes_twice_is_appended_once(make_group):
+    """The network may repeat it; the log must not."""
+    group = passing_on(make_group)
+    group.step("a", Proposed(101, (b"x",)))
+    group.mail *= 2
+
+    group.settle()
+    group.pass_time(0.1)
+
+    assert [b"x"] == group.applied["a"] == group.applied["b"]
+
+
 def test_a_change_of_leader_settles_what_was_passed_on(make_group):
     """Nobody hangs on a leader that is gone."""
     group = passing_on(make_group)

@@ -18,7 +18,7 @@ from quorum.simulation.__main__ import main
 def test_no_promise_is_broken_in_a_quick_sweep_and_everything_happens_in_it():
     """A sweep in which a kind of trouble never happened would prove nothing about it."""
     total = Report()
-    for seed in range(1, 61):
+    for seed in range(1, 131):
         total.add(run(seed, steps=400))
 
     assert total.violations == [], str(total.violations[0])

@@ -13,17 +13,29 @@ from quorum.effects import Admit, Refusal
 from quorum.events import Proposed
 from quorum.messages import Forward, ForwardReply, Kind, NodeId
 
+TAKEN_UP_MAX = 10_000
+"""Messages that a leader remembers, lest one that comes twice is appended twice. A network that
+repeats a message after so many others, within one term, can still do it."""
+
 
 def forward(state: State, leader: NodeId, event: Proposed) -> None:
     """Send a caller's commands to the leader."""
-    state.context += 1
-    deadline = state.now + state.config.election_timeout
-    state.forwarded[state.context] = Asked((event.tag,), state.now, deadline)
-    state.send(leader, Forward(state.term, state.context, event.commands))
+    if state.forward_context == 0:
+        # Other than in an earlier life of ours, whose messages may still be on their way.
+        state.forward_context = state.random.getrandbits(62)
+    state.forward_context += 1
+    context, deadline = state.forward_context, state.now + state.config.election_timeout
+    state.forwarded[context] = Asked((event.tag,), state.now, deadline)
+    state.send(leader, Forward(state.term, context, event.commands))
 
 
 def on_forward(state: State, sender: NodeId, message: Forward) -> None:
-    """The leader's side: append, or refuse, and say which."""
+    """The leader's side: append, or refuse, and say which; but only once if it comes twice."""
+    if (sender, message.context) in state.taken_up:
+        return
+    state.taken_up[sender, message.context] = None
+    if len(state.taken_up) > TAKEN_UP_MAX:
+        del state.taken_up[next(iter(state.taken_up))]
     refused = state.transfer is not None or state.overloaded or not state.is_leader
     first = None if refused else state.append(Kind.COMMAND, message.commands)
     state.send(sender, ForwardReply(state.term, message.context, first))

@@ -41,6 +41,7 @@ def _abdicate(state: State) -> None:
     membership.settle_transfer(state)
     state.peers = {}
     state.rounds.clear()
+    state.taken_up.clear()
     state.beat = False
     state.heartbeat_deadline = state.commit_notice = float("inf")
     state.uncommitted_bytes = 0

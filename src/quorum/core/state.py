@@ -131,6 +131,9 @@ class State:
     # Proposals passed on
     forwarded: dict[int, Asked] = field(factory=dict)
     """Follower: sent to the leader and not answered, by context."""
+    forward_context: int = 0
+    taken_up: dict[tuple[NodeId, int], None] = field(factory=dict)
+    """Leader: what followers passed on in this term, oldest first."""
 
     # Snapshots
     snapshotting: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from quorum.effects import Admit, Refuse
+from quorum.effects import Admit, Refusal, Refuse
 from quorum.events import Event, Proposed, ReadRequested, Tag
 from quorum.machine import StateMachine
 from quorum.messages import Index, NodeId, Term
@@ -108,9 +108,13 @@ class Clients:
             self._placed.setdefault(node, {})[index] = (admit.term, call)
 
     def refused(self, refuse: Refuse, now: float) -> None:
-        """Nothing was written."""
+        """Nothing was written, or nobody knows."""
+        unknown = refuse.reason is Refusal.UNKNOWN
         for call in self._open.pop(refuse.tag, ()):
-            self._close(call, Outcome.FAILED, now)
+            if unknown:
+                self._close(call, Outcome.UNKNOWN, float("inf"))
+            else:
+                self._close(call, Outcome.FAILED, now)
             self.counts[f"refused: {refuse.reason.value}"] += 1
 
     def applied(self, node: NodeId, index: Index, term: Term, result: Any, now: float) -> None:

@@ -107,6 +107,7 @@ def draw_config(random: Random) -> Config:
         # Above the ratio of the fastest clock to the slowest that `Faults.drift` allows.
         lease_drift=random.choice((None, 0.25)) if protections else None,
         disk_grace=election_timeout * random.choice((1, 4)),
+        forward=random.random() < 0.5,
         commit_delay=heartbeat * random.choice((0.0, 0.1, 1.0)),
         entries_max=random.choice((1, 2, 8, 1024)),
         message_bytes_max=random.choice((1, 64, 1 << 20)),
