@@ -36,6 +36,7 @@ from quorum.machine import StateMachine
 from quorum.messages import Entries, InstallSnapshot, Kind, Members, NodeId
 from quorum.storage import Storage
 from quorum.trio.applier import Applier
+from quorum.trio.counters import Counters
 from quorum.trio.disk import Disk
 from quorum.trio.inbox import Inbox
 from quorum.trio.link import Link
@@ -60,6 +61,7 @@ class Loop:
         statistics = core.statistics()
         self.id: NodeId = statistics.id
         self.core = core
+        self.counters = Counters()
         self.inbox = Inbox()
         self.pending = Pending(config)
         self.applier = Applier(machine, storage, self.pending, self.inbox)
@@ -69,6 +71,7 @@ class Loop:
         """Set, and replaced by a new one, when there is a newer word."""
         self.failure: Exception | None = None
         """Why the server had to stop, if it had to."""
+        self._last_leader: NodeId | None = None
         self._disk = Disk(storage, self.inbox)
         self._storage = storage
         self._links = links
@@ -110,9 +113,11 @@ class Loop:
 
     async def _run(self) -> None:
         inbox, pending, core = self.inbox, self.pending, self.core
+        counters = self.counters
         events: list[Event] = []
         while True:
             effects = core.step(events, now=trio.current_time())
+            counters.turns += 1
             events = await self._perform(effects)
             if events:
                 continue
@@ -152,18 +157,26 @@ class Loop:
                     assert_never(never)
         events: list[Event] = []
         if sends:  # first, so that the others' disks work while ours does (thesis 10.2.1)
+            self.counters.messages_sent += len(sends)
             self._links.send(sends)
         if persist is not None:
+            self.counters.writes += 1
             if persist.entries is not None:
+                self.counters.entries_written += len(persist.entries)
                 self._learn_addresses(persist.entries)
             events += await self._disk.persist(persist)
         for order in orders:
+            if isinstance(order, Apply):
+                self.counters.entries_applied += len(order.entries)
             events += self.applier.perform(order)
         return events
 
     def _announce(self, news: Announce) -> None:
         if self.announced.leader not in (None, news.leader):
             self.pending.doubt(trio.current_time())  # whoever put them into its log lost the lead
+        if news.leader not in (None, self._last_leader):
+            self._last_leader = news.leader
+            self.counters.leader_changes += 1
         self.announced = news
         self.announcement.set()
         self.announcement = trio.Event()
@@ -192,6 +205,7 @@ class Loop:
 
     def received(self, events: Sequence[Received]) -> None:
         """See `Receiver.received`."""
+        self.counters.messages_received += len(events)
         self.inbox.extend(events)
 
     async def snapshot_received(
@@ -199,6 +213,7 @@ class Loop:
     ) -> None:
         """See `Receiver.snapshot_received`."""
         await self._storage.save_snapshot(message.mark, snapshot)
+        self.counters.snapshots_received += 1
         self._learn(message.mark.members)
         self.inbox.put(SnapshotArrived(sender, message.term, message.round, message.mark))
 
@@ -217,6 +232,8 @@ class Loop:
                 order.to,
                 error,
             )
+        self.counters.snapshots_sent += ok
+        self.counters.snapshots_failed += not ok
         self.inbox.put(SnapshotSent(order.to, order.mark, ok))
 
 

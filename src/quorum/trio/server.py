@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+import attrs
 import trio
 
 from quorum.config import Config
@@ -20,6 +21,7 @@ from quorum.errors import CommandFailed
 from quorum.machine import Failed, StateMachine
 from quorum.messages import Index, Members, NodeId, Term
 from quorum.storage import Storage
+from quorum.trio.counters import Counters
 from quorum.trio.link import Link
 from quorum.trio.loop import Loop
 from quorum.trio.waiting import stopped
@@ -134,6 +136,10 @@ class Server:
     def statistics(self) -> Statistics:
         """The core's state at a glance, for people and for tests."""
         return self._loop.core.statistics()
+
+    def counters(self) -> Counters:
+        """What the driver has done since it started, as of now."""
+        return attrs.evolve(self._loop.counters)
 
     async def wait_applied(self, index: Index) -> None:
         """Wait until the machine here has applied the entry at `index` (read your writes)."""
