@@ -25,7 +25,7 @@ class Script:
 
     def __init__(self, *answers) -> None:
         self.answers = list(answers)
-        self.asked: list = []
+        self.asked: list[object] = []
 
     def _next(self, whom):
         self.asked.append(whom)

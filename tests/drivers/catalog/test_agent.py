@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -192,7 +193,11 @@ async def test_info_speaks_of_roles_and_indexes():
 
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path):
     """A server with a directory keeps keys; it needs no `bootstrap_expect` the second time."""
-    settings = {"server": True, "bind": "127.0.0.1:0", "data_dir": tmp_path / "data"}
+    settings: dict[str, Any] = {
+        "server": True,
+        "bind": "127.0.0.1:0",
+        "data_dir": tmp_path / "data",
+    }
     async with open_catalog(AgentConfig("a", bootstrap_expect=1, **settings)) as agent:
         await agent.put("key", b"value")
         first = await agent.info()
@@ -220,7 +225,12 @@ async def test_a_taken_port_is_named(tmp_path: Path):
 
 async def test_a_foreign_directory_is_not_touched(tmp_path: Path):
     """The names of server and cluster must be those in the directory."""
-    settings = {"server": True, "bind": "127.0.0.1:0", "data_dir": tmp_path, "bootstrap_expect": 1}
+    settings: dict[str, Any] = {
+        "server": True,
+        "bind": "127.0.0.1:0",
+        "data_dir": tmp_path,
+        "bootstrap_expect": 1,
+    }
     async with open_catalog(AgentConfig("a", **settings)):
         pass
     before = contents(tmp_path)
@@ -234,7 +244,12 @@ async def test_a_foreign_directory_is_not_touched(tmp_path: Path):
 
 async def test_two_agents_do_not_share_a_directory(tmp_path: Path):
     """The second is refused while the first runs."""
-    settings = {"server": True, "bind": "127.0.0.1:0", "data_dir": tmp_path, "bootstrap_expect": 1}
+    settings: dict[str, Any] = {
+        "server": True,
+        "bind": "127.0.0.1:0",
+        "data_dir": tmp_path,
+        "bootstrap_expect": 1,
+    }
     config = AgentConfig("a", **settings)
     async with open_catalog(config):
         with pytest.raises(StartError, match="in use by another agent"):

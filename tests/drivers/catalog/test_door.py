@@ -82,7 +82,7 @@ async def test_the_end_of_a_door_ends_its_doorways():
         assert address == door.address
 
 
-async def is_closed(stream, *, patience=10.0) -> bool:
+async def is_closed(stream, *, patience=10.0):
     """Return whether the other end closes the stream."""
     with trio.move_on_after(patience):
         try:
