@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -25,7 +27,7 @@ class Script:
 
     def __init__(self, *answers) -> None:
         self.answers = list(answers)
-        self.asked: list[object] = []
+        self.asked: list[Any] = []
 
     def _next(self, whom):
         self.asked.append(whom)
