@@ -178,7 +178,7 @@ SABOTAGE: dict[str, tuple[Any, str, Any, set[str]]] = {
     "all lists have one fingerprint": (
         exchange,
         "fingerprint",
-        lambda _: bytes(16),
+        lambda *_: bytes(16),
         {"Convergence"},
     ),
     "differences are not sent": (exchange, "compare", lambda *_: ([], []), {"Convergence"}),

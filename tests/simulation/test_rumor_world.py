@@ -137,7 +137,7 @@ def test_a_partition_longer_than_tombstones_heals_by_seeds() -> None:
 
 
 def test_who_cannot_reach_each_other_but_through_others_stay_members() -> None:
-    """A link cut both ways for a quarter of an hour: helpers vouch, nobody is suspected for long."""
+    """A link cut both ways for a quarter of an hour: helpers vouch, and nobody is buried."""
     cluster = Cluster(8)
     cluster.world.network.cuts |= {("a1", "a2"), ("a2", "a1")}
     cluster.world.run(900)
