@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from hashlib import sha256
 from random import Random
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from quorum import (
@@ -385,6 +387,7 @@ async def test_snapshots_at_a_time_have_a_limit(nursery, monkeypatch, caplog):
 
 
 START = frame(encode(InstallSnapshot(3, 9, MARK)))
+NOTHING = SnapshotChunk(0, 32, sha256().digest())
 
 
 def chunk(offset, total, data):
@@ -392,51 +395,182 @@ def chunk(offset, total, data):
 
 
 SNAPSHOTS = {
-    "not announced": frame(encode(TimeoutNow(1))),
-    "no chunk": START + frame(b"x"),
-    "a gap": START + chunk(5, 100, b"x"),
-    "a repetition": START + chunk(0, 100, b"x") + chunk(0, 100, b"x"),
-    "another total": START + chunk(0, 100, b"x") + chunk(1, 99, b"x"),
-    "no progress": START + chunk(0, 100, b""),
-    "too large": START + chunk(0, 1 << 40, b"x"),
-    "an early end": START + chunk(0, 100, b"x"),
-    "no beginning": START,
+    "no chunk": frame(b"x"),
+    "a gap": chunk(5, 100, b"x"),
+    "a repetition": chunk(0, 100, b"x") + chunk(0, 100, b"x"),
+    "another total": chunk(0, 100, b"x") + chunk(1, 99, b"x"),
+    "no progress": chunk(0, 100, b""),
+    "too large": chunk(0, 1 << 40, b"x"),
+    "an early end": chunk(0, 100, b"x"),
+    "no beginning": b"",
 }
 
 
 @pytest.mark.parametrize("attack", SNAPSHOTS.values(), ids=SNAPSHOTS.keys())
-async def test_a_malformed_snapshot_is_refused(pair, attack):
+async def test_a_malformed_snapshot_is_refused(nursery, pair, attack):
     """Chunks out of order, of another size, too many bytes, or an early end."""
     ours, theirs = pair
+    mailbox, problems = Mailbox(), []
+
+    async def receive():
+        with pytest.raises(ProtocolError) as caught:
+            await transfer.receive(theirs, FrameReader(), "ann", mailbox, transfer.Shelf())
+        problems.append(caught.value)
+
+    nursery.start_soon(receive)
+    await ours.send_all(START)
+    assert frame(encode_chunk(NOTHING)) == await ours.receive_some()
     await ours.send_all(attack)
     await ours.send_eof()
-    mailbox = Mailbox()
-    with pytest.raises(ProtocolError):
-        await transfer.receive(theirs, FrameReader(), "ann", mailbox)
+    await wait_until(lambda: problems)
     assert [] == mailbox.snapshots
 
 
+@pytest.mark.parametrize("attack", [frame(encode(TimeoutNow(1))), START + chunk(0, 1, b"x")])
+async def test_a_snapshot_begins_with_its_announcement_alone(pair, attack):
+    """Then the receiver says where to begin."""
+    ours, theirs = pair
+    mailbox = Mailbox()
+    await ours.send_all(attack)
+    with pytest.raises(ProtocolError, match=r"begins with|did not wait"):
+        await transfer.receive(theirs, FrameReader(), "ann", mailbox, transfer.Shelf())
+    assert [] == mailbox.events
+
+
 async def test_a_transfer_that_stalls_is_given_up(pair, monkeypatch):
-    """Either side: no chunk comes, no receipt comes."""
+    """Either side: no chunk comes, no word where to begin, no receipt comes."""
     monkeypatch.setattr(transfer, "STALL_MAX", 0.02)
     monkeypatch.setattr(transfer, "SAVE_MAX", 0.02)
     ours, theirs = pair
     await ours.send_all(START)
     with pytest.raises(ProtocolError, match="sends no more"):
-        await transfer.receive(theirs, FrameReader(), "ann", Mailbox())
+        await transfer.receive(theirs, FrameReader(), "ann", Mailbox(), transfer.Shelf())
     message = InstallSnapshot(3, 9, MARK)
-    with pytest.raises(ProtocolError, match="no receipt"):
+    with pytest.raises(ProtocolError, match="no receipt"):  # the offer is there already
         await transfer.send(ours, FrameReader(), message, b"x")
+    with pytest.raises(ProtocolError, match="where to begin"):
+        await transfer.send(ours, FrameReader(), message, b"x")
+    await theirs.send_all(frame(encode_chunk(NOTHING)))
     with pytest.raises(ProtocolError, match="reads no more"):
         await transfer.send(ours, FrameReader(), message, bytes(64 << 20))
 
 
-async def test_a_receipt_for_something_else_does_not_count(pair):
+async def test_a_receipt_for_something_else_does_not_count(nursery, pair):
     """Only "all bytes are durable here" is good news."""
     ours, theirs = pair
-    await theirs.send_all(chunk(1, 1, b""))
+    await theirs.send_all(frame(encode_chunk(NOTHING)))
+
+    async def answer():
+        await trio.sleep(0.01)
+        await theirs.send_all(chunk(1, 1, b""))
+
+    nursery.start_soon(answer)
     with pytest.raises(ProtocolError, match="receipt"):
         await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), b"xyz")
+
+
+async def test_an_offer_that_makes_no_sense_is_refused(pair):
+    """Without a digest nobody knows which bytes are meant."""
+    ours, theirs = pair
+    await theirs.send_all(chunk(1, 2, b"x"))
+    with pytest.raises(ProtocolError, match="where to begin"):
+        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), b"xyz")
+
+
+class Wire:
+    """A connection's way through the network: it can be cut after so many bytes, and it counts."""
+
+    def __init__(self, target):
+        self.target = target
+        self.limit = 0
+        self.passed = 0
+
+    async def run(self, *, task_status):
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        task_status.started(f"127.0.0.1:{listener.socket.getsockname()[1]}")
+        await trio.serve_listeners(self._serve, [listener])
+
+    async def _serve(self, caller):
+        self.passed = 0
+        async with await call(self.target) as callee, trio.open_nursery() as nursery:
+            nursery.start_soon(self._back, callee, caller)
+            async for data in caller:
+                if self.passed + len(data) > self.limit:
+                    break
+                await callee.send_all(data)
+                self.passed += len(data)
+            nursery.cancel_scope.cancel()
+
+    async def _back(self, callee, caller):
+        async for data in callee:
+            await caller.send_all(data)
+
+
+async def cut_transfer(nursery, snapshot):
+    """Cut a transfer of 3 MiB in the middle; return both ends, the wire and the mailbox."""
+    ann, _ = await open_links(nursery, "ann")
+    bob, mailbox = await open_links(nursery, "bob")
+    wire = Wire(bob)
+    ann.learn("bob", await nursery.start(wire.run))
+    wire.limit = 2_500_000
+    with pytest.raises((ProtocolError, OSError)):
+        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), snapshot)
+    await wait_until(lambda: bob._shelf.kept is not None)
+    assert [] == mailbox.snapshots
+    wire.limit = 1 << 30
+    return ann, bob, wire, mailbox
+
+
+async def test_a_transfer_that_was_cut_goes_on_where_it_was(nursery):
+    """What the receiver has of the same snapshot is not sent again."""
+    snapshot = Random(1).randbytes(3 << 20)
+    ann, bob, wire, mailbox = await cut_transfer(nursery, snapshot)
+    again = InstallSnapshot(3, 10, MARK)
+    await ann.send_snapshot("bob", again, snapshot)
+    assert [("ann", again, snapshot)] == mailbox.snapshots
+    assert wire.passed < (1 << 20) + 1000
+    assert bob._shelf.kept is None
+
+
+async def test_what_is_left_of_another_snapshot_is_of_no_use(nursery):
+    """The same mark and other bytes, or another mark: it is sent from the beginning."""
+    ann, _, wire, mailbox = await cut_transfer(nursery, Random(1).randbytes(3 << 20))
+    message, other = InstallSnapshot(3, 10, MARK), Random(2).randbytes(3 << 20)
+    await ann.send_snapshot("bob", message, other)
+    newer = InstallSnapshot(3, 11, evolve(MARK, index=8))
+    await ann.send_snapshot("bob", newer, other)
+    assert [("ann", message, other), ("ann", newer, other)] == mailbox.snapshots
+    assert wire.passed > 3 << 20
+
+
+async def test_what_is_left_is_forgotten_after_a_while(nursery, monkeypatch):
+    """Nobody may come back for it."""
+    monkeypatch.setattr(links, "PARTIAL_SECONDS_MAX", 0.05)
+    _, bob, _, _ = await cut_transfer(nursery, Random(1).randbytes(3 << 20))
+    await wait_until(lambda: bob._shelf.kept is None)
+
+
+def test_only_one_beginning_is_kept():
+    """For its own sender and mark, and only once."""
+    shelf = transfer.Shelf()
+    shelf.kept = kept = transfer.Partial("ann", MARK)
+    assert kept is not shelf.take("bob", MARK)
+    assert kept is not shelf.take("ann", evolve(MARK, index=8))
+    assert kept is shelf.take("ann", MARK)
+    assert kept is not shelf.take("ann", MARK)
+
+
+@pytest.mark.parametrize(("rate", "size"), [(1024, 200 << 10), (10e6, 50 << 20)])
+async def test_a_transfer_can_be_told_to_go_slowly(autojump_clock, nursery, rate, size):
+    """So many bytes per second, without looking stalled; tried in virtual time."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    mailbox, snapshot = Mailbox(), bytes(size)
+    nursery.start_soon(transfer.receive, theirs, FrameReader(), "ann", mailbox, transfer.Shelf())
+    began = trio.current_time()
+    message = InstallSnapshot(3, 9, MARK)
+    await transfer.send(ours, FrameReader(), message, snapshot, rate=rate)
+    assert pytest.approx(size / rate, rel=0.01) == trio.current_time() - began
+    assert [("ann", message, snapshot)] == mailbox.snapshots
 
 
 async def test_a_handshake_works_byte_by_byte(nursery, pair):
@@ -490,6 +624,9 @@ def test_settings_that_cannot_work_are_refused():
     """Before anything is started."""
     with pytest.raises(ConfigError, match="listen"):
         TcpLinks("ann", "test")
+    for rate in (0, 1023, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="snapshot_rate"):
+            TcpLinks("ann", "test", listen=("127.0.0.1", 0), snapshot_rate=rate)
     huge = evolve(Config(), command_bytes_max=1 << 30, uncommitted_bytes_max=1 << 30)
     with pytest.raises(ConfigError, match="within a frame"):
         TcpLinks("ann", "test", listen=("127.0.0.1", 0), config=huge)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
+from math import inf
 from random import Random
 from typing import Any
 
@@ -44,6 +45,9 @@ CONNECTIONS_MAX = 128
 
 SNAPSHOTS_MAX = 2
 """Snapshots received at a time; more are refused, and tried again by their senders."""
+
+PARTIAL_SECONDS_MAX = 600.0
+"""Seconds for which the beginning of an interrupted snapshot is kept in memory."""
 
 WAITING_BYTES_MAX = 1 << 20
 """Bytes kept for a peer while it is dialled; the oldest frames are dropped."""
@@ -91,7 +95,8 @@ class TcpLinks:
     Either `listen` on a host and port (0: any free one, see `address`), or hand in a `listener`
     whose streams still begin with `MAGIC` (look with `MSG_PEEK`). `config` is the server's. With
     `tls` both ends of every connection prove who they are, and nobody else can read it; all servers
-    have it, or none.
+    have it, or none. `snapshot_rate` is the most bytes per second at which each snapshot is sent
+    (None: as fast as it goes): too small, and the log grows faster than a follower catches up.
     """
 
     def __init__(
@@ -104,10 +109,16 @@ class TcpLinks:
         addresses: Mapping[NodeId, str] | None = None,
         config: Config = Config(),  # noqa: B008 - a frozen value
         tls: Tls | None = None,
+        snapshot_rate: float | None = None,
         random: Random | None = None,
     ) -> None:
         if (listen is None) == (listener is None):
             raise ConfigError("TcpLinks needs either `listen` or a `listener`")
+        if snapshot_rate is not None and not transfer.RATE_MIN <= snapshot_rate < inf:
+            raise ConfigError(
+                f"snapshot_rate is {snapshot_rate} bytes per second, must be at least "
+                f"{transfer.RATE_MIN}, or None"
+            )
         self._frame_limit = frame_bytes_max(config)
         if self._frame_limit == FRAME_BYTES_MAX:
             raise ConfigError(
@@ -126,6 +137,8 @@ class TcpLinks:
         self._address: str | None = None
         self._accepted = 0
         self._snapshots = 0
+        self._snapshot_rate = snapshot_rate
+        self._shelf = transfer.Shelf()
         for peer, address in (addresses or {}).items():
             self.learn(peer, address)
 
@@ -184,7 +197,7 @@ class TcpLinks:
         peer = self._peers.get(to) or _Peer(to)
         stream, reader = await self._connect(peer, Purpose.SNAPSHOT)
         try:
-            await transfer.send(stream, reader, message, snapshot)
+            await transfer.send(stream, reader, message, snapshot, rate=self._snapshot_rate)
         except trio.BrokenResourceError as error:
             raise ConnectionError("the connection broke") from error
         finally:
@@ -243,9 +256,18 @@ class TcpLinks:
             raise ProtocolError(f"{self._snapshots} snapshots are being received already")
         self._snapshots += 1
         try:
-            await transfer.receive(stream, reader, sender, self._receiver)
+            await transfer.receive(stream, reader, sender, self._receiver, self._shelf)
         finally:
             self._snapshots -= 1
+            kept = self._shelf.kept
+            if kept is not None and kept.sender == sender and self._nursery is not None:
+                self._nursery.start_soon(self._forget, kept)
+
+    async def _forget(self, partial: transfer.Partial) -> None:
+        """Do not keep what nobody goes on with."""
+        await trio.sleep(PARTIAL_SECONDS_MAX)
+        if self._shelf.kept is partial:
+            self._shelf.kept = None
 
     async def _converse(self, stream: Stream, reader: FrameReader, peer: _Peer) -> None:
         """Exchange messages until the connection ends."""

@@ -1,20 +1,31 @@
 """A snapshot's way from one server to another, on a connection of its own.
 
-After the handshake: InstallSnapshot, then chunks from the sender; and from the receiver, once all
-of it is durable there, one empty chunk at the end as a receipt.
+    sender: InstallSnapshot      receiver: chunk(offset: what it has, data: its digest)
+    sender: chunks from there on, or from 0
+    receiver, once all of it is durable: an empty chunk at the end, as a receipt
+
+When a transfer breaks off, the receiver keeps what it has, and the next one from the same sender
+with the same mark goes on there; the digest (SHA-256) makes sure that both mean the same bytes. A
+sender that is told to may go slowly, so that a snapshot does not take a link away from the log.
+
+In memory: at the sender the whole snapshot, once for every transfer; at the receiver what has come
+of it, twice its size while it is handed over, and the beginning of one interrupted transfer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
 
 import trio
+from attrs import define, field
 
 from quorum.errors import ProtocolError
 from quorum.events import Received
 from quorum.framing import FrameReader, frame
-from quorum.messages import InstallSnapshot, NodeId
+from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
 from quorum.trio.connection import Stream, read_bodies
 from quorum.trio.link import Receiver
 from quorum.wire import (
@@ -35,17 +46,68 @@ STALL_MAX = 30.0
 SAVE_MAX = 120.0
 """Seconds that the receiver may take to make the snapshot durable."""
 
+RATE_MIN = 1024
+"""Bytes per second: the slowest that a transfer may be told to be."""
+
+_DIGEST_BYTES = sha256().digest_size
+
+
+@define(eq=False)
+class Partial:
+    """What has come of one snapshot."""
+
+    sender: NodeId
+    mark: SnapshotMark
+    data: bytearray = field(factory=bytearray)
+    digest: Any = field(factory=sha256)
+    """Of `data`, carried on with every chunk."""
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.data += data
+        self.digest.update(data)
+
+
+class Shelf:
+    """Keeps the beginning of the transfer that was interrupted last, and of no other."""
+
+    def __init__(self) -> None:
+        self.kept: Partial | None = None
+
+    def take(self, sender: NodeId, mark: SnapshotMark) -> Partial:
+        """What there is of this snapshot from this sender: all of it is the caller's now."""
+        kept = self.kept
+        if kept is not None and (kept.sender, kept.mark) == (sender, mark):
+            self.kept = None
+            return kept
+        return Partial(sender, mark)
+
 
 async def send(
-    stream: Stream, reader: FrameReader, message: InstallSnapshot, snapshot: bytes
+    stream: Stream,
+    reader: FrameReader,
+    message: InstallSnapshot,
+    snapshot: bytes,
+    *,
+    rate: float | None = None,
 ) -> None:
-    """Send a snapshot and wait for the receipt; raise if it does not come."""
+    """Send what the receiver does not have, and wait for the receipt; raise if it does not come.
+
+    `rate` is in bytes per second, at least `RATE_MIN`; None: as fast as it goes.
+    """
     total = len(snapshot)
     await stream.send_all(frame(encode(message)))
-    for offset in range(0, max(total, 1), CHUNK_BYTES_MAX):
-        piece = snapshot[offset : offset + CHUNK_BYTES_MAX]
+    start = await _agreed_start(stream, reader, snapshot)
+    # A chunk takes a second at most, so that the receiver sees progress however slow it is.
+    step = CHUNK_BYTES_MAX if rate is None else min(CHUNK_BYTES_MAX, int(rate))
+    due = trio.current_time()
+    for offset in range(start, max(total, 1), step):
+        piece = snapshot[offset : offset + step]
         with _fail_after(STALL_MAX, "the receiver reads no more"):
             await stream.send_all(frame(encode_chunk(SnapshotChunk(offset, total, piece))))
+        if rate is not None:
+            due = max(due, trio.current_time() - 1) + len(piece) / rate
+            await trio.sleep_until(due)
     with _fail_after(SAVE_MAX, "no receipt came"):
         bodies = await read_bodies(stream, reader)
     receipt = decode_chunk(bodies[0])
@@ -53,31 +115,68 @@ async def send(
         raise ProtocolError("the receipt is not for this snapshot")
 
 
-async def receive(stream: Stream, reader: FrameReader, sender: NodeId, receiver: Receiver) -> None:
-    """Take in a snapshot, hand it over, and give the receipt."""
+async def receive(
+    stream: Stream, reader: FrameReader, sender: NodeId, receiver: Receiver, shelf: Shelf
+) -> None:
+    """Take in a snapshot, hand it over, and give the receipt; what is interrupted is shelved."""
+    with _fail_after(STALL_MAX, "the sender sends no more"):
+        bodies = await read_bodies(stream, reader)
+    message = _announced(bodies.pop(0))
+    if bodies or reader.buffered:
+        raise ProtocolError("the sender did not wait to hear where to begin")
+    receiver.received((Received(sender, message),))
+    partial = shelf.take(sender, message.mark)
+    try:
+        have, digest = len(partial.data), partial.digest.digest()
+        offer = SnapshotChunk(have, have + len(digest), digest)
+        await stream.send_all(frame(encode_chunk(offer)))
+        await _collect(stream, reader, partial)
+    except Exception:
+        if partial.data:
+            shelf.kept = partial
+        raise
+    await receiver.snapshot_received(sender, message, bytes(partial.data))
+    total = len(partial.data)
+    await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
+
+
+async def _agreed_start(stream: Stream, reader: FrameReader, snapshot: bytes) -> int:
+    """Where to begin: behind what the receiver has, if that is the beginning of this snapshot."""
+    with _fail_after(STALL_MAX, "the receiver does not say where to begin"):
+        bodies = await read_bodies(stream, reader)
+    offer = decode_chunk(bodies[0])
+    if len(bodies) > 1 or len(offer.data) != _DIGEST_BYTES:
+        raise ProtocolError("the receiver does not say where to begin")
+    if not 0 < offer.offset < len(snapshot):
+        return 0
+    digest = sha256()
+    with memoryview(snapshot)[: offer.offset] as view:
+        for at in range(0, len(view), CHUNK_BYTES_MAX):
+            digest.update(view[at : at + CHUNK_BYTES_MAX])
+            await trio.lowlevel.checkpoint()
+    return offer.offset if digest.digest() == offer.data else 0
+
+
+async def _collect(stream: Stream, reader: FrameReader, partial: Partial) -> None:
+    """Add chunks until the snapshot is whole; a sender that begins at 0 begins anew."""
     bodies: list[bytes] = []
-    snapshot = bytearray()
-    message: InstallSnapshot | None = None
     total: int | None = None
-    while total is None or len(snapshot) < total:
+    while total is None or len(partial.data) < total:
         if not bodies:
             with _fail_after(STALL_MAX, "the sender sends no more"):
                 bodies = await read_bodies(stream, reader)
-        body = bodies.pop(0)
-        if message is None:
-            message = _announced(body)
-            receiver.received((Received(sender, message),))
-            continue
-        chunk = decode_chunk(body)
-        total = chunk.total if total is None else total
+        chunk = decode_chunk(bodies.pop(0))
+        if total is None:
+            total = chunk.total
+            if chunk.offset == 0:
+                partial.data.clear()
+                partial.digest = sha256()
         if total > SNAPSHOT_BYTES_MAX:
             raise ProtocolError(f"a snapshot of {total} bytes; the limit is {SNAPSHOT_BYTES_MAX}")
-        if chunk.total != total or chunk.offset != len(snapshot) or not (chunk.data or not total):
+        known = len(partial.data)
+        if chunk.total != total or chunk.offset != known or not (chunk.data or not total):
             raise ProtocolError("a chunk of a snapshot is not the next one")
-        snapshot += chunk.data
-    assert message is not None, "a total comes with a chunk, after the message"
-    await receiver.snapshot_received(sender, message, bytes(snapshot))
-    await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
+        partial.add(chunk.data)
 
 
 def _announced(body: bytes) -> InstallSnapshot:
