@@ -158,9 +158,10 @@ def _lock(founding: Founding, expect: int, servers: list[Known]) -> tuple[Foundi
     names = ", ".join(one.name for one in servers)
     others = [one for one in servers if one.name != me]
     strange = [one for one in others if one.presence.expect != expect]
+    there = ", ".join(one.name for one in others)
     if any(one.presence.agreed for one in others):
         return founding, Waits(
-            f"{me} was not there when the servers {names} founded this cluster, or has lost its "
+            f"{me} was not there when {there} founded this cluster, or has lost its "
             f"data since; it takes no part: give it the data back, or found another cluster",
             problem=True,
         )
