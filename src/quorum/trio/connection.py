@@ -174,7 +174,7 @@ async def read_magic(stream: trio.SocketStream, limit: int) -> bytes:
     return start[len(MAGIC) :]
 
 
-async def read_bodies(stream: Stream, reader: FrameReader) -> list[bytes]:
+async def read_bodies(stream: trio.abc.Stream, reader: FrameReader) -> list[bytes]:
     """The bodies of the next frames, at least one; ProtocolError at the end of the stream."""
     while True:
         data = await _receive_some(stream)
@@ -187,7 +187,7 @@ async def read_bodies(stream: Stream, reader: FrameReader) -> list[bytes]:
             return bodies
 
 
-async def _receive_some(stream: Stream) -> bytes:
+async def _receive_some(stream: trio.abc.Stream) -> bytes:
     """Read, from either kind of stream; ConnectionError when it breaks."""
     try:
         return bytes(await stream.receive_some(READ_BYTES))

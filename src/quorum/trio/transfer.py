@@ -26,7 +26,7 @@ from quorum.errors import ProtocolError
 from quorum.events import Received
 from quorum.framing import FrameReader, frame
 from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
-from quorum.trio.connection import Stream, read_bodies
+from quorum.trio.connection import read_bodies
 from quorum.trio.link import Receiver
 from quorum.wire import (
     CHUNK_BYTES_MAX,
@@ -84,7 +84,7 @@ class Shelf:
 
 
 async def send(
-    stream: Stream,
+    stream: trio.abc.Stream,
     reader: FrameReader,
     message: InstallSnapshot,
     snapshot: bytes,
@@ -116,7 +116,7 @@ async def send(
 
 
 async def receive(
-    stream: Stream, reader: FrameReader, sender: NodeId, receiver: Receiver, shelf: Shelf
+    stream: trio.abc.Stream, reader: FrameReader, sender: NodeId, receiver: Receiver, shelf: Shelf
 ) -> None:
     """Take in a snapshot, hand it over, and give the receipt; what is interrupted is shelved."""
     with _fail_after(STALL_MAX, "the sender sends no more"):
@@ -140,7 +140,7 @@ async def receive(
     await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
 
 
-async def _agreed_start(stream: Stream, reader: FrameReader, snapshot: bytes) -> int:
+async def _agreed_start(stream: trio.abc.Stream, reader: FrameReader, snapshot: bytes) -> int:
     """Where to begin: behind what the receiver has, if that is the beginning of this snapshot."""
     with _fail_after(STALL_MAX, "the receiver does not say where to begin"):
         bodies = await read_bodies(stream, reader)
@@ -157,7 +157,7 @@ async def _agreed_start(stream: Stream, reader: FrameReader, snapshot: bytes) ->
     return offer.offset if digest.digest() == offer.data else 0
 
 
-async def _collect(stream: Stream, reader: FrameReader, partial: Partial) -> None:
+async def _collect(stream: trio.abc.Stream, reader: FrameReader, partial: Partial) -> None:
     """Add chunks until the snapshot is whole; a sender that begins at 0 begins anew."""
     bodies: list[bytes] = []
     total: int | None = None
