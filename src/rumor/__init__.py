@@ -31,28 +31,32 @@ from rumor.effects import Conflicted, Failed, Joined, Left, Reaped, Recovered, S
 from rumor.errors import (
     AgentClosed,
     ConfigError,
+    EventTooLarge,
     ForeignCluster,
     JoinFailed,
     MetaTooLarge,
     NotAuthentic,
+    Overloaded,
     ProtocolError,
     RumorError,
 )
 from rumor.keyring import Keyring
-from rumor.messages import Address, Health, Name
+from rumor.messages import Address, Health, Name, UserEvent
 from rumor.trio.agent import Agent, open_agent
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics
-from rumor.trio.view import EventsLost, Member, MembershipEvent
+from rumor.trio.view import AgentEvent, EventsLost, Member, MembershipEvent
 
 __all__ = [
     "Address",
     "Agent",
     "AgentClosed",
+    "AgentEvent",
     "AgentStatistics",
     "Config",
     "ConfigError",
     "Conflicted",
+    "EventTooLarge",
     "EventsLost",
     "Failed",
     "ForeignCluster",
@@ -66,6 +70,7 @@ __all__ = [
     "MetaTooLarge",
     "Name",
     "NotAuthentic",
+    "Overloaded",
     "ProtocolError",
     "Reaped",
     "Recovered",
@@ -73,5 +78,6 @@ __all__ = [
     "Subscription",
     "Suspected",
     "Updated",
+    "UserEvent",
     "open_agent",
 ]

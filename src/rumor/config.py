@@ -118,6 +118,10 @@ class Config:
     members_max: int = 65_536
     """Members remembered; newcomers beyond it are ignored and counted."""
 
+    events_max: int = 512
+    """User events remembered, to recognise those heard before and to tell members that come late.
+    Half as many may wait to be passed on; then ``broadcast`` refuses."""
+
     relays_max: int = 1_024
     """Pings made for others at a time; requests beyond it are ignored and counted."""
 

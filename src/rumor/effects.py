@@ -19,7 +19,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from rumor.messages import Address, Message, Name, Peer, Reply, Request
+from rumor.messages import Address, Message, Name, Peer, Reply, Request, UserEvent
 
 M_co = TypeVar("M_co", covariant=True)
 
@@ -56,6 +56,13 @@ class Settled:
 
     tag: int
     count: int
+
+
+@frozen
+class Deliver:
+    """Give the user an event that somebody sent to all members, perhaps this member itself."""
+
+    event: UserEvent
 
 
 @frozen
@@ -127,4 +134,4 @@ Notification: TypeAlias = (
     | Conflicted[Peer]
 )
 
-Effect: TypeAlias = Send | Exchange | Answer | Settled | Notification
+Effect: TypeAlias = Send | Exchange | Answer | Settled | Deliver | Notification

@@ -4,6 +4,8 @@ RumorError
 ├── ConfigError            also a ValueError: a setting is out of its range, nothing was started
 ├── JoinFailed             no seed answered; the agent keeps its list and may try again
 ├── MetaTooLarge           also a ValueError: the metadata exceeds its limit, the old stays
+├── EventTooLarge          also a ValueError: the event exceeds its limits, nobody was told
+├── Overloaded             too many events wait to be passed on; nobody was told, try again later
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
     ├── ForeignCluster     they are well formed, but of another cluster
@@ -32,6 +34,14 @@ class JoinFailed(RumorError):
 
 class MetaTooLarge(RumorError, ValueError):
     """The metadata exceeds its limit in bytes. The former metadata stays; shorten the new."""
+
+
+class EventTooLarge(RumorError, ValueError):
+    """An event's name or payload exceeds its limit in bytes. Nobody was told; shorten it."""
+
+
+class Overloaded(RumorError):
+    """Too many events still wait to be passed on. Nobody was told; try again in a second."""
 
 
 class AgentClosed(RumorError):

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from rumor.messages import Address, Message, Reply, Request, Update
+from rumor.messages import Address, Message, Reply, Request, Word
 
 
 @frozen
@@ -19,7 +19,7 @@ class Received:
 
     source: Address
     message: Message
-    updates: tuple[Update, ...] = ()
+    updates: tuple[Word, ...] = ()
 
 
 @frozen
@@ -67,4 +67,15 @@ class Departed:
     tag: int
 
 
-Event: TypeAlias = Received | Asked | Answered | Unanswered | Introduced | Described | Departed
+@frozen
+class Happened:
+    """The user tells all members something; settled with 1, or with 0 if too much waits."""
+
+    tag: int
+    name: str
+    payload: bytes
+
+
+Event: TypeAlias = (
+    Received | Asked | Answered | Unanswered | Introduced | Described | Departed | Happened
+)

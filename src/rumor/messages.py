@@ -168,6 +168,36 @@ class Leave:
 Update: TypeAlias = Alive | Suspect | Dead | Leave
 
 
+EventKey: TypeAlias = tuple[int, Name, Incarnation, int]
+"""Clock, origin, the origin's incarnation, and its number: an event's identity and its place."""
+
+EVENT_NAME_BYTES_MAX = 64
+EVENT_PAYLOAD_BYTES_MAX = 512
+"""An event must fit into one datagram."""
+
+
+@frozen
+class UserEvent:
+    """Something that a user told all members; see :mod:`rumor.core.happenings`."""
+
+    clock: int
+    """Lamport's: an event that was caused by another has a later one."""
+    origin: Name
+    incarnation: Incarnation
+    sequence: int
+    name: str
+    payload: bytes
+
+    @property
+    def key(self) -> EventKey:
+        """What it is known by, and ordered by."""
+        return self.clock, self.origin, self.incarnation, self.sequence
+
+
+Word: TypeAlias = Update | UserEvent
+"""What travels in the tail of a datagram."""
+
+
 # --- requests and replies: one of each on a stream --------------------------------------------
 
 
@@ -194,7 +224,11 @@ class Push:
 
     peers: tuple[Peer, ...]
     wanted: tuple[Name, ...] | None = ()
-    """Names whose records the sender asks for; ``None`` asks for all (a newcomer does)."""
+    """Names whose records the sender asks for; ``None`` asks for all (a newcomer does), and for
+    all events."""
+    events: tuple[UserEvent, ...] = ()
+    missing: tuple[EventKey, ...] = ()
+    """Events that the sender asks for."""
 
 
 @frozen
@@ -221,6 +255,7 @@ class Digest:
     """Reply: the lists differ, here are the versions in mine."""
 
     versions: tuple[Version, ...]
+    events: tuple[EventKey, ...] = ()
 
 
 Request: TypeAlias = Summary | Push | StreamPing

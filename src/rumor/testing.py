@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Effect, Exchange, Notification, Send, Settled
+from rumor.effects import Answer, Deliver, Effect, Exchange, Notification, Send, Settled
 from rumor.events import Event, Received
-from rumor.messages import Ack, Address, Alive, Gossip, Message, Name, Peer, Ping, Update
+from rumor.messages import Ack, Address, Alive, Gossip, Message, Name, Peer, Ping, Word
 from rumor.wire import Wire, encode
 
 E = TypeVar("E")
@@ -40,10 +40,10 @@ def only(kind: type[E], effects: Iterable[Effect]) -> list[E]:
 
 def notifications(effects: Iterable[Effect]) -> list[Notification]:
     """Keep what users are told."""
-    return [e for e in effects if not isinstance(e, Send | Exchange | Answer | Settled)]
+    return [e for e in effects if not isinstance(e, Send | Exchange | Answer | Settled | Deliver)]
 
 
-def told(effects: Iterable[Effect]) -> list[tuple[Address, Update]]:
+def told(effects: Iterable[Effect]) -> list[tuple[Address, Word]]:
     """Read the updates in all datagrams: to whom, and what."""
     return [
         (send.to, update)
@@ -80,7 +80,7 @@ class Bench:
 
     def hear(
         self,
-        *updates: Update,
+        *updates: Word,
         message: Message | None = None,
         source: Name = "somebody",
         now: float | None = None,

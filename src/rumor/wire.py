@@ -30,6 +30,8 @@ import cbor2
 from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
 from rumor.messages import (
     COORDINATE_DIMENSIONS,
+    EVENT_NAME_BYTES_MAX,
+    EVENT_PAYLOAD_BYTES_MAX,
     META_BYTES_MAX,
     NAME_BYTES_MAX,
     Ack,
@@ -38,6 +40,7 @@ from rumor.messages import (
     Coordinate,
     Dead,
     Digest,
+    EventKey,
     Gossip,
     Health,
     Leave,
@@ -55,8 +58,9 @@ from rumor.messages import (
     StreamPing,
     Summary,
     Suspect,
-    Update,
+    UserEvent,
     Version,
+    Word,
 )
 
 MAGIC: Final = b"RUM1"
@@ -94,7 +98,7 @@ class Wire:
         head = bytes((VERSION, 0x83)) + self._prefix + encode(message)
         return b"".join((head, _array_head(len(gossip)), *gossip))
 
-    def unpack(self, data: bytes) -> tuple[Message, tuple[Update, ...]]:
+    def unpack(self, data: bytes) -> tuple[Message, tuple[Word, ...]]:
         """Read a datagram, or raise :class:`~rumor.errors.ProtocolError`."""
         message, updates = self._open(data, 2)
         return _build(_MESSAGES, message), _each(_update)(updates)
@@ -123,7 +127,7 @@ class Wire:
         return rest
 
 
-def encode(item: Update | Message) -> bytes:
+def encode(item: Word | Message) -> bytes:
     """Write one update or message; what :class:`~rumor.core.swim.Swim` wants as ``encode``."""
     return cbor2.dumps(_fields(item))
 
@@ -292,9 +296,33 @@ def _version(value: Any) -> Version:
     return version
 
 
-def _update(value: Any) -> Update:
-    update: Update = _build(_UPDATES, value)
+def _update(value: Any) -> Word:
+    update: Word = _build(_UPDATES, value)
     return update
+
+
+def check_event_name(value: Any) -> str:
+    """Return a user event's name, or raise :class:`~rumor.errors.ProtocolError`."""
+    if type(value) is not str or not 1 <= len(value.encode()) <= EVENT_NAME_BYTES_MAX:
+        raise ProtocolError(f"expected an event's name of 1 to {EVENT_NAME_BYTES_MAX} bytes")
+    return value
+
+
+def check_payload(value: Any) -> bytes:
+    """Return a user event's payload, or raise :class:`~rumor.errors.ProtocolError`."""
+    if type(value) is not bytes or len(value) > EVENT_PAYLOAD_BYTES_MAX:
+        raise ProtocolError(f"expected a payload of at most {EVENT_PAYLOAD_BYTES_MAX} bytes")
+    return value
+
+
+def _event(value: Any) -> UserEvent:
+    event: UserEvent = _make(UserEvent, _EVENT, value)
+    return event
+
+
+def _event_key(value: Any) -> EventKey:
+    clock, origin, incarnation, sequence = _list(value, 4)
+    return _natural(clock), check_name(origin), _natural(incarnation), _natural(sequence)
 
 
 def _wanted(value: Any) -> tuple[Name, ...] | None:
@@ -302,6 +330,9 @@ def _wanted(value: Any) -> tuple[Name, ...] | None:
 
 
 _Table = dict[int, tuple[type[Any], tuple[Check, ...]]]
+
+_EVENT: Final = (_natural, check_name, _natural, _natural, check_event_name, check_payload)
+_PUSH: Final = (_each(_peer), _wanted, _each(_event), _each(_event_key))
 
 _MESSAGES: Final[_Table] = {
     0: (Ping, (_natural, check_name, check_name)),
@@ -315,16 +346,17 @@ _UPDATES: Final[_Table] = {
     1: (Suspect, (check_name, _natural, check_name)),
     2: (Dead, (check_name, _natural, check_name)),
     3: (Leave, (check_name, _natural)),
+    4: (UserEvent, _EVENT),
 }
 _REQUESTS: Final[_Table] = {
     0: (Summary, (_fingerprint,)),
-    1: (Push, (_each(_peer), _wanted)),
+    1: (Push, _PUSH),
     2: (StreamPing, (check_name,)),
 }
 _REPLIES: Final[_Table] = {
     0: (Same, ()),
-    1: (Push, (_each(_peer), _wanted)),
-    2: (Digest, (_each(_version),)),
+    1: (Push, _PUSH),
+    2: (Digest, (_each(_version), _each(_event_key))),
     3: (StreamAck, (check_name,)),
 }
 _KINDS: Final[dict[type[Any], int]] = {
@@ -348,7 +380,7 @@ def _make(cls: type[Any], checks: tuple[Check, ...], values: Any) -> Any:
     return cls(*[check(value) for check, value in zip(checks, values, strict=True)])
 
 
-def _fields(item: Update | Message | Request | Reply) -> list[Any]:
+def _fields(item: Word | Message | Request | Reply) -> list[Any]:
     return [_KINDS[type(item)], *map(_plain, _values(item))]
 
 
@@ -364,6 +396,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Coordinate):
         return COORDINATE.pack(*value.vector, value.error, value.adjustment, value.height)
-    if isinstance(value, Peer | Version):
+    if isinstance(value, Peer | Version | UserEvent):
         return [_plain(field) for field in _values(value)]
     return value

@@ -16,6 +16,7 @@ import trio.testing
 from rumor import (
     Agent,
     AgentClosed,
+    AgentEvent,
     Config,
     ConfigError,
     Conflicted,
@@ -420,7 +421,7 @@ async def test_where_only_datagrams_are_blocked_nobody_is_suspected(
         assert Suspected not in seen
 
 
-async def until_left(events: Subscription) -> AsyncIterator[MembershipEvent]:
+async def until_left(events: Subscription) -> AsyncIterator[AgentEvent]:
     """Pass events on until somebody leaves."""
     with trio.fail_after(10):
         async for event in events:

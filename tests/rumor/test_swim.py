@@ -87,6 +87,7 @@ def test_statistics_count_members_by_health() -> None:
         dead=1,
         left=1,
         health_score=0,
+        events_waiting=0,
         backlog=3,
         probes=0,
         probes_failed=0,

@@ -35,7 +35,9 @@ from rumor.messages import (
     Summary,
     Suspect,
     Update,
+    UserEvent,
     Version,
+    Word,
 )
 from rumor.wire import LENGTH_BYTES, NATURAL_MAX, Wire, decode_meta, encode, encode_meta
 
@@ -69,6 +71,11 @@ updates: st.SearchStrategy[Update] = st.one_of(
     st.builds(Dead, names, naturals, names),
     st.builds(Leave, names, naturals),
 )
+user_events = st.builds(
+    UserEvent, naturals, names, naturals, naturals, names, st.binary(max_size=512)
+)
+event_keys = st.tuples(naturals, names, naturals, naturals)
+words: st.SearchStrategy[Word] = st.one_of(updates, user_events)
 peers = st.one_of(
     st.builds(
         Peer, names, addresses, naturals, st.sampled_from([Health.ALIVE, Health.LEFT]), metas
@@ -82,6 +89,8 @@ pushes = st.builds(
     Push,
     st.lists(peers, max_size=4).map(tuple),
     st.one_of(st.none(), st.lists(names, max_size=4).map(tuple)),
+    st.lists(user_events, max_size=3).map(tuple),
+    st.lists(event_keys, max_size=3).map(tuple),
 )
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Summary, st.binary(min_size=16, max_size=16)), pushes, st.builds(StreamPing, names)
@@ -90,15 +99,17 @@ replies: st.SearchStrategy[Reply] = st.one_of(
     st.just(Same()),
     st.builds(StreamAck, names),
     st.builds(
-        Digest, st.lists(st.builds(Version, names, naturals, healths), max_size=4).map(tuple)
+        Digest,
+        st.lists(st.builds(Version, names, naturals, healths), max_size=4).map(tuple),
+        st.lists(event_keys, max_size=3).map(tuple),
     ),
     pushes,
 )
 
 
 @settings(max_examples=100)
-@given(messages, st.lists(updates, max_size=6))
-def test_datagrams_come_out_as_they_went_in(message: Message, gossip: list[Update]) -> None:
+@given(messages, st.lists(words, max_size=6))
+def test_datagrams_come_out_as_they_went_in(message: Message, gossip: list[Word]) -> None:
     """Unpacking what was packed gives the same values."""
     data = WIRE.pack(message, [encode(update) for update in gossip])
 

@@ -5,7 +5,8 @@ each buffer element": elements "that have been gossiped fewer times" are preferr
 is dropped once it was sent lambda * log(n) times.
 
 The buffer holds at most one update about each member, the newest, under the member's name; the
-list of members decides what is newer before it calls :meth:`Backlog.put`. Updates are encoded
+list of members decides what is newer before it calls :meth:`Backlog.put`. User events wait in a
+backlog of their own, each under its own key. Updates are encoded
 once, when they enter; drawing packs bytes to a budget.
 
 The elements lie in one ordered dict for each count of transmissions, so that drawing touches
@@ -14,65 +15,68 @@ little more than what it takes: no sorting, whatever the length.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
 from attrs import define, field
 
-from rumor.messages import Name
+Key = TypeVar("Key", bound=Hashable)
 
 SKIPS_MAX = 16
 """Drawing gives up after this many elements that do not fit: the datagram is full enough."""
 
 
 @define
-class Backlog:
-    """Encoded updates by name, least often sent first; among those never sent, the newest."""
+class Backlog(Generic[Key]):
+    """Encoded updates by key, least often sent first; among those never sent, the newest."""
 
-    _sent: dict[Name, int] = field(factory=dict)  # how often the update about a name was drawn
-    _levels: list[dict[Name, bytes]] = field(factory=list)  # _levels[i]: those drawn i times
+    _sent: dict[Key, int] = field(factory=dict)  # how often the update about a key was drawn
+    _levels: list[dict[Key, bytes]] = field(factory=list)  # _levels[i]: those drawn i times
     fresh: bool = False
     """Whether anything entered since the driver of the backlog last cleared this mark."""
 
     def __len__(self) -> int:
         return len(self._sent)
 
-    def __contains__(self, name: Name) -> bool:
-        return name in self._sent
+    def __contains__(self, key: Key) -> bool:
+        return key in self._sent
 
-    def put(self, name: Name, update: bytes) -> None:
-        """Queue the update about `name` in place of an older one; its count starts again."""
-        self.remove(name)
-        self._place(name, update, 0)
+    def put(self, key: Key, update: bytes) -> None:
+        """Queue the update about `key` in place of an older one; its count starts again."""
+        self.remove(key)
+        self._place(key, update, 0)
         self.fresh = True
 
-    def remove(self, name: Name) -> None:
-        """Forget the update about `name`, if there is one."""
-        sent = self._sent.pop(name, None)
+    def remove(self, key: Key) -> None:
+        """Forget the update about `key`, if there is one."""
+        sent = self._sent.pop(key, None)
         if sent is not None:
-            del self._levels[sent][name]
+            del self._levels[sent][key]
 
     def draw(self, room: int, limit: int) -> tuple[bytes, ...]:
         """Take updates for one datagram: at most `room` bytes; each is drawn `limit` times."""
-        drawn: list[tuple[Name, bytes, int]] = []
+        drawn: list[tuple[Key, bytes, int]] = []
         skips = 0
         for sent, level in enumerate(self._levels):
-            for name in reversed(level):
-                update = level[name]
+            for key in reversed(level):
+                update = level[key]
                 if len(update) <= room:
                     room -= len(update)
-                    drawn.append((name, update, sent))
+                    drawn.append((key, update, sent))
                 else:
                     skips += 1
                     if skips == SKIPS_MAX:
                         break
             if skips == SKIPS_MAX:
                 break
-        for name, update, sent in reversed(drawn):  # so that they keep their order among equals
-            self.remove(name)
+        for key, update, sent in reversed(drawn):  # so that they keep their order among equals
+            self.remove(key)
             if sent + 1 < limit:
-                self._place(name, update, sent + 1)
+                self._place(key, update, sent + 1)
         return tuple(update for _, update, _ in drawn)
 
-    def _place(self, name: Name, update: bytes, sent: int) -> None:
+    def _place(self, key: Key, update: bytes, sent: int) -> None:
         while len(self._levels) <= sent:
             self._levels.append({})
-        self._levels[sent][name] = update
-        self._sent[name] = sent
+        self._levels[sent][key] = update
+        self._sent[key] = sent

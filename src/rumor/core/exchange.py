@@ -12,6 +12,8 @@ its list with another's, and sends what differs in both directions:
 
 A newcomer, who knows nobody, begins with ``Push(itself, wanted=all)``: one round trip.
 
+The user events that are remembered are compared and given in the same way.
+
 Fingerprints and what is given concern the living. Tombstones are compared only when a digest shows
 that the other side holds the member too; so a member that one side has forgotten is neither
 brought back nor a difference that never ends.
@@ -24,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from rumor.core.happenings import on_event
 from rumor.core.members import LIVE, Members, supersedes
 from rumor.core.rumours import on_record
 from rumor.core.state import Due, Joining, Outgoing, State
@@ -32,6 +35,7 @@ from rumor.effects import Answer, Exchange, Settled
 from rumor.messages import (
     Address,
     Digest,
+    EventKey,
     Name,
     Peer,
     Push,
@@ -43,15 +47,15 @@ from rumor.messages import (
 )
 
 
-def fingerprint(members: Iterable[Peer]) -> bytes:
-    """Digest the versions of the living, in the order of their names: 16 bytes."""
+def fingerprint(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> bytes:
+    """Digest the versions of the living, in the order of their names, and events: 16 bytes."""
     versions = sorted((p.name, p.incarnation, int(p.health)) for p in members if p.health in LIVE)
-    return blake2b(repr(versions).encode(), digest_size=16).digest()
+    return blake2b(repr((versions, events)).encode(), digest_size=16).digest()
 
 
-def digest(members: Iterable[Peer]) -> Digest:
-    """List the versions of all members that are known."""
-    return Digest(tuple(Version(p.name, p.incarnation, p.health) for p in members))
+def digest(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> Digest:
+    """List the versions of all members that are known, and the events that are remembered."""
+    return Digest(tuple(Version(p.name, p.incarnation, p.health) for p in members), events)
 
 
 def compare(members: Members, versions: Iterable[Version]) -> tuple[list[Peer], list[Name]]:
@@ -76,18 +80,20 @@ def compare(members: Members, versions: Iterable[Version]) -> tuple[list[Peer], 
 def on_asked(state: State, call: int, request: Summary | Push) -> None:
     """Answer a peer's request."""
     if isinstance(request, Summary):
-        same = request.fingerprint == fingerprint(state.members)
-        state.out.append(Answer(call, Same() if same else digest(state.members)))
+        keys = state.happenings.keys
+        same = request.fingerprint == fingerprint(state.members, keys)
+        state.out.append(Answer(call, Same() if same else digest(state.members, keys)))
         return
-    for peer in request.peers:
-        on_record(state, peer)
+    _take(state, request)
     if request.wanted is None:
-        peers = tuple(state.members)
+        peers, events = tuple(state.members), state.happenings.events
     else:
         # What was asked for; and ourselves, in case the request made us speak up.
         names = dict.fromkeys((*request.wanted, state.me))
         peers = tuple(p for p in map(state.members.get, names) if p is not None)
-    state.out.append(Answer(call, Push(peers)))
+        asked = map(state.happenings.get, request.missing)
+        events = tuple(event for event in asked if event is not None)
+    state.out.append(Answer(call, Push(peers, events=events)))
 
 
 def on_answered(state: State, ticket: int, reply: Reply) -> None:
@@ -97,14 +103,21 @@ def on_answered(state: State, ticket: int, reply: Reply) -> None:
         return
     if isinstance(reply, Digest) and outgoing.summary:
         give, wanted = compare(state.members, reply.versions)
-        if give or wanted:
-            request = Push(tuple(give), tuple(wanted))
+        events, missing = state.happenings.compare(reply.events)
+        if give or wanted or events or missing:
+            request = Push(tuple(give), tuple(wanted), tuple(events), tuple(missing))
             _exchange(state, outgoing.to, request, tag=outgoing.tag, timer=outgoing.timer)
             return
     elif isinstance(reply, Push):
-        for peer in reply.peers:
-            on_record(state, peer)
+        _take(state, reply)
     _settle(state, outgoing, answered=True)
+
+
+def _take(state: State, push: Push) -> None:
+    for peer in push.peers:
+        on_record(state, peer)
+    for event in push.events:
+        on_event(state, event)
 
 
 def on_unanswered(state: State, ticket: int) -> None:
@@ -138,7 +151,7 @@ def exchange_with_random(state: State) -> None:
     state.schedule.set((Due.EXCHANGE, 0), state.now + interval)
     peers = state.members.sample(1, state.random)
     if peers and not _is_under_way(state, Due.EXCHANGE):
-        request = Summary(fingerprint(state.members))
+        request = Summary(fingerprint(state.members, state.happenings.keys))
         _exchange(state, peers[0].address, request, timer=Due.EXCHANGE)
 
 
@@ -164,8 +177,8 @@ def reconnect(state: State) -> None:
 
 def _first_request(state: State) -> Request:
     if state.members.others:
-        return Summary(fingerprint(state.members))
-    return Push((state.members.myself,), wanted=None)
+        return Summary(fingerprint(state.members, state.happenings.keys))
+    return Push((state.members.myself,), wanted=None, events=state.happenings.events)
 
 
 def _exchange(

@@ -19,11 +19,12 @@ from rumor.config import ENVELOPE_BYTES_MAX, Config
 from rumor.core.awareness import Awareness
 from rumor.core.backlog import Backlog
 from rumor.core.coordinates import Vivaldi
+from rumor.core.history import Happenings
 from rumor.core.members import LIVE, Members, update_of
 from rumor.core.schedule import Schedule
 from rumor.core.suspicion import Suspicion, transmit_limit
 from rumor.effects import Effect, Send
-from rumor.messages import Address, Coordinate, Gossip, Health, Message, Name, Update
+from rumor.messages import Address, Coordinate, EventKey, Gossip, Health, Message, Name, Word
 
 if TYPE_CHECKING:
     from random import Random
@@ -43,6 +44,9 @@ class Due(Enum):
     REAP = auto()
     LEAVE = auto()
 
+
+EVENTS_TURN = 4
+"""User events are the first to be put into one datagram out of so many."""
 
 Timer: TypeAlias = tuple[Due, Name | int]
 
@@ -122,14 +126,18 @@ class State:
 
     config: Config
     random: Random
-    encode: Callable[[Update | Message], bytes]
+    encode: Callable[[Word | Message], bytes]
     members: Members
     awareness: Awareness
     now: float
     sequence: int
     overhead: int = 0
     """Bytes of each datagram that the driver needs for itself."""
-    backlog: Backlog = field(factory=Backlog)
+    backlog: Backlog[Name] = field(factory=Backlog)
+    events: Backlog[EventKey] = field(factory=Backlog)
+    happenings: Happenings = field(factory=Happenings)
+    turn: int = 0
+    """Counts datagrams, so that user events get their turn."""
     vivaldi: Vivaldi = field(init=False)
     coordinates: dict[Name, Coordinate] = field(factory=dict)
     """Where the others said they are."""
@@ -196,24 +204,40 @@ class State:
         """
         interval = self.config.gossip_interval
         next_round = self.schedule.due((Due.GOSSIP, 0))
-        if self.backlog.fresh:
-            self.backlog.fresh = False
+        if self.backlog.fresh or self.events.fresh:
+            self.backlog.fresh = self.events.fresh = False
             self.gossip()
             interval *= ECHO
-        if self.backlog and self.members.others and self.now + interval < next_round:
+        waits = (self.backlog or self.events) and self.members.others
+        if waits and self.now + interval < next_round:
             self.schedule.set((Due.GOSSIP, 0), self.now + interval)
         limit = transmit_limit(self.config.transmit_multiplier, self.members.size)
         space = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - self.overhead
         for to, message, about in self.outbox:
             room = space - len(self.encode(message))
             first = self._concerning(about)
-            drawn = self.backlog.draw(room - sum(map(len, first)), limit)
+            drawn = self._draw(room - sum(map(len, first)), limit)
             gossip = (*first, *(update for update in drawn if update not in first))
             if gossip or not isinstance(message, Gossip):
                 self.out.append(Send(to, message, gossip))
         self.outbox.clear()
         out, self.out = self.out, []
         return out
+
+    def _draw(self, room: int, limit: int) -> tuple[bytes, ...]:
+        """Take gossip of both kinds: each leaves the rest of the datagram to the other.
+
+        News of members go first, but for every fourth datagram. So neither kind starves the other,
+        however much of it there is.
+        """
+        if not self.events:
+            return self.backlog.draw(room, limit)
+        self.turn += 1
+        if self.turn % EVENTS_TURN == 0:
+            happened = self.events.draw(room, limit)
+            return happened + self.backlog.draw(room - sum(map(len, happened)), limit)
+        news = self.backlog.draw(room, limit)
+        return news + self.events.draw(room - sum(map(len, news)), limit)
 
     def _concerning(self, reader: Name | None) -> tuple[bytes, ...]:
         """What a datagram must tell its reader before all else.

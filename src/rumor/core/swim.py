@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import frozen
 
 from rumor.config import Config
-from rumor.core import departure, exchange, probe, rumours
+from rumor.core import departure, exchange, happenings, probe, rumours
 from rumor.core.awareness import Awareness
 from rumor.core.coordinates import distance
 from rumor.core.members import Members, update_of
@@ -33,6 +33,7 @@ from rumor.events import (
     Departed,
     Described,
     Event,
+    Happened,
     Introduced,
     Received,
     Unanswered,
@@ -51,7 +52,8 @@ from rumor.messages import (
     Ping,
     PingRequest,
     StreamPing,
-    Update,
+    UserEvent,
+    Word,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Statistics:
     """Local health: 0 is well; every point stretches the probe times by one more interval."""
     backlog: int
     """Updates still to be passed on."""
+    events_waiting: int
+    """User events still to be passed on."""
     probes: int
     probes_failed: int
     probes_by_stream: int
@@ -96,7 +100,7 @@ class Swim:
         *,
         now: float,
         random: Random,
-        encode: Callable[[Update | Message], bytes],
+        encode: Callable[[Word | Message], bytes],
         overhead: int = 0,
     ) -> None:
         assert 1 <= len(me.name.encode()) <= NAME_BYTES_MAX, me.name
@@ -142,6 +146,11 @@ class Swim:
         """All that is known, this member, the dead and the departed included; a live view."""
         return self._state.members.view
 
+    @property
+    def happened(self) -> tuple[UserEvent, ...]:
+        """The user events that are remembered, in their order."""
+        return self._state.happenings.events
+
     def distance(self, name: Name) -> float | None:
         """Estimate the round trip time to a member, in seconds; ``None`` before any ack of it."""
         state = self._state
@@ -161,6 +170,7 @@ class Swim:
             left=healths.count(Health.LEFT),
             health_score=state.awareness.score,
             backlog=len(state.backlog),
+            events_waiting=len(state.events),
             probes=counts.probes,
             probes_failed=counts.probes_failed,
             probes_by_stream=counts.probes_by_stream,
@@ -175,7 +185,10 @@ def _on_event(state: State, event: Event) -> None:
         case Received(source, message, updates):
             # Updates first, so that the answer already carries what they made of us.
             for update in updates:
-                rumours.on_update(state, update)
+                if isinstance(update, UserEvent):
+                    happenings.on_event(state, update)
+                else:
+                    rumours.on_update(state, update)
             _on_message(state, source, message)
         case Asked(call, request):
             if isinstance(request, StreamPing):
@@ -191,6 +204,8 @@ def _on_event(state: State, event: Event) -> None:
             exchange.on_introduced(state, tag, seeds)
         case Described(meta):
             rumours.describe(state, meta)
+        case Happened(tag, name, payload):
+            happenings.say(state, tag, name, payload)
         case Departed(tag):
             departure.on_departed(state, tag)
         case _:

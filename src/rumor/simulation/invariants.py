@@ -38,6 +38,7 @@ from rumor.core.swim import Statistics
 from rumor.effects import (
     Answer,
     Conflicted,
+    Deliver,
     Effect,
     Exchange,
     Failed,
@@ -254,7 +255,7 @@ def _names(event: Event) -> Iterable[Name]:
             return ()
 
 
-_ORDERS = (Send, Exchange, Answer, Settled)
+_ORDERS = (Send, Exchange, Answer, Settled, Deliver)
 
 
 def _brief(peer: Peer) -> str:

@@ -8,7 +8,6 @@ that is there before it lets a timer fire, so that a process that slept wakes up
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -20,28 +19,44 @@ from attrs import define, field
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Conflicted, Effect, Exchange, Notification, Send, Settled
-from rumor.errors import AgentClosed, ConfigError, JoinFailed, ProtocolError
+from rumor.effects import Answer, Conflicted, Deliver, Effect, Exchange, Notification, Send, Settled
+from rumor.errors import (
+    AgentClosed,
+    ConfigError,
+    EventTooLarge,
+    JoinFailed,
+    Overloaded,
+    ProtocolError,
+)
 from rumor.events import (
     Answered,
     Asked,
     Departed,
     Described,
     Event,
+    Happened,
     Introduced,
     Unanswered,
 )
-from rumor.guard import OVERHEAD_BYTES, Guard
-from rumor.keyring import NONCE_BYTES, Keyring
+from rumor.guard import OVERHEAD_BYTES
+from rumor.keyring import Keyring
 from rumor.messages import Address, Health, Name, Peer, Reply
 from rumor.trio.inbox import Inbox
-from rumor.trio.mail import Mail
+from rumor.trio.mail import Mail, guard_of
 from rumor.trio.ports import OpenPort, open_sockets
 from rumor.trio.streams import ask, receive_request, send_reply
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics, Traffic
-from rumor.trio.view import Member, event_of, events_so_far, member_of
-from rumor.wire import Wire, check_address, check_name, encode, encode_meta
+from rumor.trio.view import AgentEvent, Member, event_of, events_so_far, member_of
+from rumor.wire import (
+    Wire,
+    check_address,
+    check_event_name,
+    check_name,
+    check_payload,
+    encode,
+    encode_meta,
+)
 
 logger = logging.getLogger("rumor")
 
@@ -160,11 +175,30 @@ class Agent:
         self._command(Described(encode_meta(meta)))
         await trio.lowlevel.checkpoint()
 
+    async def broadcast(self, name: str, payload: bytes = b"") -> None:
+        """Tell all members something; each of their subscriptions, and ours, gets it once.
+
+        Raises :class:`~rumor.errors.EventTooLarge` beyond 64 bytes of name or 512 of payload, and
+        :class:`~rumor.errors.Overloaded` while too many events wait to be passed on.
+        """
+        self._check_open()
+        try:
+            happened = Happened(next(self._numbers), check_event_name(name), check_payload(payload))
+        except ProtocolError as error:
+            raise EventTooLarge(f"{error}; nobody was told") from error
+        if await self._settle(happened.tag, happened) == 0:
+            raise Overloaded("too many events wait to be passed on; nobody was told, wait a little")
+
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[Subscription]:
-        """Follow the membership: first the members as they stand, then every change."""
+        """Follow the membership: first the members as they stand, then every change.
+
+        User events come in between: first those that are remembered, of the time before this agent
+        joined too, then every new one, once.
+        """
         self._check_open(left_is_fine=True)
-        first = [e for peer in self._swim.members.values() for e in events_so_far(peer)]
+        first: list[AgentEvent] = [*self._swim.happened]
+        first[:0] = [e for peer in self._swim.members.values() for e in events_so_far(peer)]
         subscription = Subscription(first, self._config.subscriber_events_max)
         number = next(self._numbers)
         self._subscriptions[number] = subscription
@@ -221,6 +255,9 @@ class Agent:
                 self._nursery.start_soon(self._exchange, effect)
             case Answer(call, reply):
                 self._replies[call] = reply
+            case Deliver(event):
+                for subscription in self._subscriptions.values():
+                    subscription.put_nowait(event)
             case Settled(tag, answered):
                 if (waiting := self._waiting.get(tag)) is not None:
                     waiting.count = answered
@@ -352,7 +389,7 @@ async def open_agent(
     config = Config.lan() if config is None else config
     _check(name, bind, advertise)
     encoded = encode_meta(meta)
-    guard = _guard(name, keyring, cluster)
+    guard = guard_of(name, keyring, cluster)
     port = await open_port(bind, listener=listener)
     failure: Exception | None = None
     try:
@@ -383,13 +420,6 @@ async def open_agent(
         await trio.aclose_forcefully(port.listener)
     if failure is not None:
         raise failure
-
-
-def _guard(name: Name, keyring: Keyring | None, cluster: str) -> Guard | None:
-    if keyring is None:
-        logger.warning("%s: no keys: gossip is neither secret nor authentic", name)
-        return None
-    return Guard(keyring, cluster, nonce=lambda: os.urandom(NONCE_BYTES))
 
 
 async def _join_if_possible(agent: Agent, seeds: Sequence[Address]) -> None:

@@ -7,6 +7,7 @@ counted, and nobody hears of it.
 from __future__ import annotations
 
 import logging
+import os
 
 import trio
 from attrs import frozen
@@ -15,6 +16,7 @@ from rumor.effects import Send
 from rumor.errors import ForeignCluster, NotAuthentic, ProtocolError, Replayed
 from rumor.events import Received
 from rumor.guard import Guard
+from rumor.keyring import NONCE_BYTES, Keyring
 from rumor.messages import Address, Name
 from rumor.trio.ports import Port
 from rumor.trio.traffic import Traffic
@@ -84,3 +86,11 @@ class Mail:
             case _:
                 self.traffic.datagrams_malformed += 1
         logger.debug("%s: datagram from %s:%d dropped: %s", self.name, *source, error)
+
+
+def guard_of(name: Name, keyring: Keyring | None, cluster: str) -> Guard | None:
+    """Make the guard that goes with these keys; to have none is a choice that is logged."""
+    if keyring is None:
+        logger.warning("%s: no keys: gossip is neither secret nor authentic", name)
+        return None
+    return Guard(keyring, cluster, nonce=lambda: os.urandom(NONCE_BYTES))

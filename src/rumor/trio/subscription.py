@@ -8,25 +8,25 @@ from typing import Self
 
 import trio
 
-from rumor.trio.view import EventsLost, MembershipEvent
+from rumor.trio.view import AgentEvent, EventsLost
 
 
 class Subscription:
     """An asynchronous iterator over events; it ends when the agent closes.
 
-    It begins with the members as they stand. A reader that falls behind by more than
-    `events_max` events first gets those that were kept, then one
+    It begins with the members as they stand, and the user events that are remembered. A reader
+    that falls behind by more than `events_max` events first gets those that were kept, then one
     :class:`~rumor.trio.view.EventsLost`, then what happens from there on.
     """
 
-    def __init__(self, first: Iterable[MembershipEvent], events_max: int) -> None:
-        self._events: deque[MembershipEvent] = deque(first)
+    def __init__(self, first: Iterable[AgentEvent], events_max: int) -> None:
+        self._events: deque[AgentEvent] = deque(first)
         self._events_max = len(self._events) + events_max
         self._lost = 0
         self._closed = False
         self._bell = trio.Event()
 
-    def put_nowait(self, event: MembershipEvent) -> None:
+    def put_nowait(self, event: AgentEvent) -> None:
         """Add an event, or count it as lost."""
         if self._lost or len(self._events) >= self._events_max:
             self._lost += 1
@@ -42,7 +42,7 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> MembershipEvent:
+    async def __anext__(self) -> AgentEvent:
         """Wait for the next event."""
         await trio.lowlevel.checkpoint()
         while True:

@@ -20,7 +20,7 @@ from rumor.effects import (
     Updated,
 )
 from rumor.errors import ProtocolError
-from rumor.messages import Address, Health, Incarnation, Name, Peer
+from rumor.messages import Address, Health, Incarnation, Name, Peer, UserEvent
 from rumor.wire import decode_meta
 
 
@@ -55,6 +55,10 @@ MembershipEvent: TypeAlias = (
     | Conflicted[Member]
     | EventsLost
 )
+
+
+AgentEvent: TypeAlias = MembershipEvent | UserEvent
+"""What a subscription gives."""
 
 
 def member_of(peer: Peer) -> Member:
