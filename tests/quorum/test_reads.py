@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
+from quorum.config import Config
+from quorum.core.raft import Raft
 from quorum.effects import Answer, Refusal, Refuse, Send
-from quorum.events import Applied, Persisted, Proposed, ReadRequested, Received
-from quorum.messages import AppendEntries, ReadIndex, TimeoutNow
+from quorum.events import Applied, Persisted, Proposed, ReadRequested, Received, Recovered
+from quorum.messages import (
+    AppendEntries,
+    Entries,
+    Members,
+    ReadIndex,
+    ReadIndexReply,
+    SnapshotMark,
+    TimeoutNow,
+)
 
 
 def answers(group, name):
@@ -118,6 +130,29 @@ def test_a_follower_asks_the_leader_once_for_all_its_readers(make_group):
 
     assert [answer.tag for answer in answers(group, "a") if answer.tag > 100] == [101, 102]
     assert group.applied["a"] == [b"x"]
+
+
+def test_an_answer_to_a_question_of_an_earlier_life_answers_nothing(make_group):
+    """A restarted server asks anew; an answer to its old question may be out of date.
+
+    Found by the simulator, seed 103519: a server took it for the answer to its new question.
+    """
+    group = make_group()
+    group.elect("b")
+    group.step("a", ReadRequested(101))
+    group.settle(lambda _s, to, _m: to == "b")
+    (old_question,) = [
+        e.message for e in group.effects("a", Send) if isinstance(e.message, ReadIndex)
+    ]
+    term, members = old_question.term, Members(voters=("a", "b", "c"))
+    recovered = Recovered(term, None, SnapshotMark(members=members))
+    again = Raft("a", recovered, Config(), now=group.now, random=random.Random("another life"))
+    again.step([Received("b", AppendEntries(term, 0, 0, 0, 9, Entries(1)))], now=group.now)
+    again.step([ReadRequested(102)], now=group.now)
+
+    late = Received("b", ReadIndexReply(term, old_question.context, 0))
+
+    assert [] == again.step([late], now=group.now)
 
 
 def test_a_question_that_got_lost_is_refused_in_time(make_group):

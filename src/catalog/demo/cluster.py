@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 
 import trio
@@ -26,16 +27,20 @@ STARTS_MAX = 3
 LISTEN_LOOK_SECONDS = 0.05
 
 
+PORTS = range(20_000, 30_000)
+"""Below the ports that systems give to outgoing connections, lest one of those is quicker."""
+
+
 def free_port() -> int:
     """Return a port that is free at this moment, for TCP and for UDP."""
     while True:
+        port = secrets.choice(PORTS)
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         ):
-            stream.bind((HOST, 0))
-            port = int(stream.getsockname()[1])
             try:
+                stream.bind((HOST, port))
                 datagrams.bind((HOST, port))
             except OSError:
                 continue

@@ -20,11 +20,7 @@ repeats a message after so many others, within one term, can still do it."""
 
 def forward(state: State, leader: NodeId, event: Proposed) -> None:
     """Send a caller's commands to the leader."""
-    if state.forward_context == 0:
-        # Other than in an earlier life of ours, whose messages may still be on their way.
-        state.forward_context = state.random.getrandbits(62)
-    state.forward_context += 1
-    context, deadline = state.forward_context, state.now + state.config.election_timeout
+    context, deadline = state.new_context(), state.now + state.config.election_timeout
     state.forwarded[context] = Asked((event.tag,), state.now, deadline)
     state.send(leader, Forward(state.term, context, event.commands))
 

@@ -68,10 +68,9 @@ def _ask(state: State, leader: NodeId, tag: Tag) -> None:
     ):
         newest.tags = (*newest.tags, tag)
         return
-    state.context += 1
-    deadline = state.now + state.config.election_timeout
-    state.asked[state.context] = Asked((tag,), state.now, deadline)
-    state.send(leader, ReadIndex(state.term, state.context))
+    context, deadline = state.new_context(), state.now + state.config.election_timeout
+    state.asked[context] = Asked((tag,), state.now, deadline)
+    state.send(leader, ReadIndex(state.term, context))
 
 
 def on_read_index(state: State, sender: NodeId, message: ReadIndex) -> None:

@@ -124,6 +124,7 @@ class State:
     asked: dict[int, Asked] = field(factory=dict)
     """Follower: sent to the leader, by context."""
     context: int = 0
+    """The newest question's number; see `new_context`."""
     fresh: tuple[float, Index] = (float("-inf"), 0)
     """At that time, everything that was committed was at or below that index: the newest
     confirmed read."""
@@ -131,7 +132,6 @@ class State:
     # Proposals passed on
     forwarded: dict[int, Asked] = field(factory=dict)
     """Follower: sent to the leader and not answered, by context."""
-    forward_context: int = 0
     taken_up: dict[tuple[NodeId, int], None] = field(factory=dict)
     """Leader: what followers passed on in this term, oldest first."""
 
@@ -203,6 +203,15 @@ class State:
         if self.run is None or self.run.first != start or self.run.last != stop - 1:
             self.run = self.log.slice(start, stop)
         return self.run
+
+    def new_context(self) -> int:
+        """A number for a question to the leader, so that the answer finds it.
+
+        It is not used again in a later life of this server either: an answer may outlive whoever
+        asked, and must not be taken for the answer to a newer question.
+        """
+        self.context = self.context + 1 if self.context else self.random.getrandbits(62)
+        return self.context
 
     def refuse(self, tag: Tag, reason: Refusal) -> None:
         """Tell a caller that nothing was done."""

@@ -105,7 +105,11 @@ class Clients:
         """The commands of a call have their places in a log."""
         for index, call in enumerate(self._open.get(admit.tag, ()), admit.first):
             call.index = index
-            self._placed.setdefault(node, {})[index] = (admit.term, call)
+            before = self._placed.setdefault(node, {}).get(index)
+            if before is not None:
+                # Its server has something else at that place now; another's log may still have it.
+                self._close(before[1], Outcome.UNKNOWN, float("inf"))
+            self._placed[node][index] = (admit.term, call)
 
     def refused(self, refuse: Refuse, now: float) -> None:
         """Nothing was written, or nobody knows."""

@@ -151,8 +151,8 @@ class _Trial:
         name = world.random.choice(list(world.nodes))
         if before and before[0].outcome is Outcome.OK:
             name = before[0].node
-        elif world.leader is not None and world.random.random() < 0.7:
-            name = world.leader
+        elif world.leader is not None and not world.nodes[world.leader].frozen:
+            name = world.leader if world.random.random() < 0.7 else name
         node = world.nodes[name]
         if not node.up:
             return []

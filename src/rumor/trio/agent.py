@@ -364,18 +364,16 @@ async def open_agent(
 
     Args:
         name: unique in the cluster, 1 to 128 bytes.
-        bind: numeric host and port for UDP and TCP; port 0 means any that is free for both.
+        bind: numeric host and port for UDP and TCP; port 0: any that is free for both.
         advertise: where the others are to find us, if not at `bind`; needed behind NAT, and if
             `bind` is a wildcard such as ``0.0.0.0``.
         meta: what this member says of itself, at most 512 bytes when encoded.
-        seeds: addresses of some members. They are asked before the context begins. If none
-            answers the agent starts all the same, logs a warning and goes on trying; use
-            :meth:`Agent.join` to insist.
+        seeds: addresses of some members, asked before the context begins. If none answers the
+            agent goes on trying; use :meth:`Agent.join` to insist.
         config: times and limits; the LAN preset by default.
         cluster: a name of at most 64 bytes; agents of different clusters do not hear each other.
-        keyring: the keys of the cluster, the same for all its members; see
-            :class:`~rumor.keyring.Keyring`. Without it everything is sent in clear, anybody who
-            reaches the port can speak for anybody, and the log warns of it once.
+        keyring: the keys of the cluster, the same for all its members. Without it everything is
+            sent in clear, anybody who reaches the port can speak for anybody; the log warns once.
         listener: gives TCP streams, if somebody else listens at the port of `bind`; each must
             still begin with the four bytes ``RUM1``. The agent closes it.
         open_port: the network; sockets by default, see :mod:`rumor.trio.memory` for another.
@@ -393,13 +391,11 @@ async def open_agent(
     port = await open_port(bind, listener=listener)
     failure: Exception | None = None
     try:
-        me = Peer(name, advertise or port.address, meta=encoded)
-        chance = Random() if random is None else random
         swim = Swim(
-            me,
+            Peer(name, advertise or port.address, meta=encoded),
             config,
             now=trio.current_time(),
-            random=chance,
+            random=random or Random(),
             encode=encode,
             overhead=0 if guard is None else OVERHEAD_BYTES,
         )
