@@ -168,7 +168,9 @@ class Clients:
     def abandoned(self, calls: list[Call]) -> None:
         """The client lost patience."""
         for call in calls:
-            self._placed.get(call.node, {}).pop(call.index, None)
+            placed = self._placed.get(call.node, {})
+            if call.index in placed and placed[call.index][1] is call:
+                del placed[call.index]  # somebody else's call may be at that place by now
             self._open.pop(call.tag, None)
             self._close(call, Outcome.UNKNOWN, float("inf"))
 
