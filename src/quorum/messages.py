@@ -131,10 +131,6 @@ class Members:
         """Whether this server's vote counts in either majority."""
         return name in self.voters or name in self.outgoing
 
-    def address(self, name: NodeId) -> str | None:
-        """Where this server listens, if the configuration says so."""
-        return dict(self.addresses).get(name)
-
     def to_bytes(self) -> bytes:
         """The payload of a `Kind.MEMBERS` entry: canonical JSON, readable in a journal's dump."""
         fields = {

@@ -197,7 +197,7 @@ def stale_write_trusted(patch):
 
 def read_unconfirmed(patch):
     """Answers reads without asking a majority whether it still leads."""
-    patch.setattr(reads, "reached", lambda *_: 10**9)
+    patch.setattr(reads, "confirmed_round", lambda _: 10**9)
 
 
 def read_by_earlier_round(patch):

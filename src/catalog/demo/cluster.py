@@ -25,8 +25,6 @@ ANSWER_SECONDS = 2.0
 STARTS_MAX = 3
 """A port that was free may be taken by the time the agent binds it; then all starts anew."""
 LISTEN_LOOK_SECONDS = 0.05
-
-
 PORTS = range(20_000, 30_000)
 """Below the ports that systems give to outgoing connections, lest one of those is quicker."""
 

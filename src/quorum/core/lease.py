@@ -13,15 +13,20 @@ from quorum.core.majority import reached
 from quorum.core.state import State
 
 
+def confirmed_round(state: State) -> int:
+    """The newest round that a majority has answered; -1: none. Our own voice counts for all."""
+    acked = {peer: progress.acked for peer, progress in state.peers.items()}
+    acked[state.id] = state.round
+    return reached(state.log.members, acked, -1)
+
+
 def lease_start(state: State) -> float:
     """When the newest round was sent that a majority has answered: since then nobody else led.
 
     Whoever answered it ignores candidates for an election timeout from when it heard it, and that
     was later.
     """
-    acked = {peer: progress.acked for peer, progress in state.peers.items()}
-    acked[state.id] = state.round
-    confirmed = reached(state.log.members, acked, -1)
+    confirmed = confirmed_round(state)
     while len(state.rounds) > 1 and state.rounds[1][0] <= confirmed:
         state.rounds.popleft()
     if not state.rounds or state.rounds[0][0] > confirmed:

@@ -13,8 +13,7 @@ A follower asks the leader for steps 1 to 3 and does step 4 itself.
 
 from __future__ import annotations
 
-from quorum.core.lease import holds_lease
-from quorum.core.majority import reached
+from quorum.core.lease import confirmed_round, holds_lease
 from quorum.core.state import Asked, Read, State
 from quorum.effects import Answer, Refusal
 from quorum.events import ReadRequested, Tag
@@ -107,9 +106,7 @@ def confirm(state: State) -> None:
     """Step 3, on the leader, after this step's messages went out: let go of confirmed reads."""
     if not state.reads:
         return
-    acked = {peer: progress.acked for peer, progress in state.peers.items()}
-    acked[state.id] = state.round
-    confirmed = reached(state.log.members, acked, -1)
+    confirmed = confirmed_round(state)
     while state.reads and state.reads[0].round <= confirmed:
         read = state.reads.popleft()
         state.fresh = max(state.fresh, (read.begun, read.index))
