@@ -1,12 +1,11 @@
 """An agent: gossip, a share in consensus if it is a server, and the door to all of it.
 
-What an agent is made of, each in a file of its own:
+What an agent is made of, by floors:
 
-    door        one port; sorts connections          presence, roster   whom gossip shows
-    home        the directory of a server            bootstrap, voter   founding, and consensus
-    forward     how requests reach a server          replica, watch     a server's own answers
-    rpc, serving, channel, frames, faults            connections between agents
-    keeper, checks   what is registered here         reconciler         gossip into catalog
+    rpc      the door (one port; sorts connections), connections between agents, requests on them
+    node     every agent: what is registered here, its checks, whom gossip shows
+    server   a server besides: founding, consensus, its replica, gossip into catalog
+    forward  how requests reach a server
 
 Here they are put together, started, and stopped.
 """
@@ -25,16 +24,13 @@ from attrs import evolve
 
 import rumor
 from catalog.api import Catalog
-from catalog.checks import Checker
 from catalog.config import Address, AgentConfig, format_address, parse_address
-from catalog.door import Door, open_door
 from catalog.errors import CatalogError, StartError, Unavailable
 from catalog.forward import Local, Remote
-from catalog.frames import MAGIC
-from catalog.home import Home, open_home, presence_of
-from catalog.keeper import Keeper
 from catalog.model import Role
-from catalog.replica import Replica
+from catalog.node.checks import Checker
+from catalog.node.keeper import Keeper
+from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
     AskedNode,
@@ -47,11 +43,14 @@ from catalog.requests import (
     Register,
     Request,
 )
-from catalog.roster import Roster
 from catalog.rpc import Connections, open_connections
-from catalog.serving import Serving
+from catalog.rpc.door import Door, open_door
+from catalog.rpc.frames import MAGIC
+from catalog.rpc.serving import Serving
+from catalog.server.home import Home, open_home, presence_of
+from catalog.server.replica import Replica
+from catalog.server.voter import Voter
 from catalog.subscriptions import Subscription, running
-from catalog.voter import Voter
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
 

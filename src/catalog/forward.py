@@ -19,10 +19,10 @@ import trio
 import quorum
 from catalog.config import Address
 from catalog.errors import Busy, CatalogError, Indeterminate, NoLeader, NoServers
-from catalog.faults import ConnectionLost, NotLeading, Unreachable
-from catalog.replica import Replica
 from catalog.requests import Follow, Lookup, Request, Write
 from catalog.rpc import Connections
+from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
+from catalog.server.replica import Replica
 
 __all__ = ["Local", "Remote", "Route"]
 

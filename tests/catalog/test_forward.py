@@ -11,9 +11,9 @@ import trio
 import quorum
 from catalog.commands import Applied, PutKey
 from catalog.errors import Busy, Indeterminate, NoLeader, NoServers
-from catalog.faults import ConnectionLost, NotLeading, Unreachable
 from catalog.forward import Local, Remote
 from catalog.requests import Get, Write
+from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
 
 WRITE = Write(PutKey("k", b"v"))
 READ = Get("k")

@@ -25,7 +25,7 @@ from catalog import (
     connect,
     open_catalog,
 )
-from catalog.home import Home
+from catalog.server.home import Home
 from quorum import Members, MemoryStorage
 
 DEV = AgentConfig.dev(bind="127.0.0.1:0")

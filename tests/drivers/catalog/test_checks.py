@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from catalog import HttpCheck, Node, Service, Status, TcpCheck
-from catalog.checks import Checker
 from catalog.errors import NoLeader
-from catalog.keeper import Keeper
+from catalog.node.checks import Checker
+from catalog.node.keeper import Keeper
 
 ANSWERS = {
     "/fine": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from catalog import door as door_module
-from catalog.door import open_door
+from catalog.rpc import door as door_module
+from catalog.rpc.door import open_door
 
 MAGICS = (b"AAA1", b"BBB1")
 

@@ -7,14 +7,14 @@ import logging
 import pytest
 import trio
 
-from catalog import rpc, serving
+from catalog import rpc
 from catalog.errors import CatalogError, NoLeader, NoServers, ProtocolError
-from catalog.faults import ConnectionLost, Unreachable
-from catalog.frames import MAGIC, Call, Cancel, Failure, FrameReader, Hello, Result, encode
 from catalog.model import KeyValue
 from catalog.requests import AskedNode, Get, Keys, Lookup, Members
-from catalog.rpc import open_connections
-from catalog.serving import Serving
+from catalog.rpc import open_connections, serving
+from catalog.rpc.faults import ConnectionLost, Unreachable
+from catalog.rpc.frames import MAGIC, Call, Cancel, Failure, FrameReader, Hello, Result, encode
+from catalog.rpc.serving import Serving
 from catalog.wire import dumps
 
 HELLO = encode(Hello(1, "", ""))

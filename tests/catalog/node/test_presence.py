@@ -6,9 +6,9 @@ import pytest
 
 from catalog.errors import ProtocolError
 from catalog.model import Node, Role
-from catalog.presence import Known, Presence
-from catalog.reconcile import Health
+from catalog.node.presence import Known, Presence
 from catalog.requests import Member, MemberHealth
+from catalog.server.reconcile import Health
 
 
 @pytest.mark.parametrize(

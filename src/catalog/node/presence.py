@@ -1,8 +1,8 @@
 """What an agent says of itself by gossip, and what others make of it.
 
 Gossip carries a small map of texts with each member: its role and data centre, the user's own
-metadata, and of a server what `catalog.bootstrap` needs. The address is gossip's own: an agent has
-one port for everything. A member's name is its node's, and a server's in the log.
+metadata, and of a server what `catalog.server.bootstrap` needs. The address is gossip's own: an
+agent has one port for everything. A member's name is its node's, and a server's in the log.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import rumor.messages
 from catalog.config import Address, format_address
 from catalog.errors import ProtocolError
 from catalog.model import Node, Role
-from catalog.reconcile import Health, MemberView
 from catalog.requests import Member, MemberHealth
+from catalog.server.reconcile import Health, MemberView
 
 __all__ = ["Known", "Presence"]
 

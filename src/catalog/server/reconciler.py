@@ -1,7 +1,7 @@
 """The leader's standing duty: what gossip knows of nodes, the catalog must say too.
 
-What to write is decided in `catalog.reconcile`; here is when: on becoming leader, whenever gossip
-has news, and in full once in a while.
+What to write is decided in `catalog.server.reconcile`; here is when: on becoming leader,
+whenever gossip has news, and in full once in a while.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 import trio
 
 from catalog.commands import DeregisterNode, Operation, batches
-from catalog.reconcile import MemberView, reconcile
-from catalog.replica import Replica
-from catalog.roster import Roster
+from catalog.node.roster import Roster
+from catalog.server.reconcile import MemberView, reconcile
+from catalog.server.replica import Replica
 from catalog.wire import encode
 from quorum import Announce, QuorumError, Stopped
 

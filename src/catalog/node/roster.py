@@ -16,7 +16,7 @@ import trio
 import rumor
 from catalog.config import Address
 from catalog.errors import ProtocolError
-from catalog.presence import MEMBER_HEALTH, Known, Presence
+from catalog.node.presence import MEMBER_HEALTH, Known, Presence
 
 __all__ = ["Roster"]
 

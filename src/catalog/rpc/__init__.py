@@ -17,11 +17,12 @@ from typing import TypeVar, assert_never
 import trio
 from attrs import define, field
 
-from catalog.channel import FAULTS, Channel, keep_alive
 from catalog.config import Address, format_address
 from catalog.errors import ProtocolError
-from catalog.faults import ConnectionLost, Unreachable, raised
-from catalog.frames import (
+from catalog.requests import REQUESTS, Request
+from catalog.rpc.channel import FAULTS, Channel, keep_alive
+from catalog.rpc.faults import ConnectionLost, Unreachable, raised
+from catalog.rpc.frames import (
     ANSWER_BYTES_MAX,
     CALL_BYTES_MAX,
     MAGIC,
@@ -33,7 +34,6 @@ from catalog.frames import (
     Hello,
     Result,
 )
-from catalog.requests import REQUESTS, Request
 from catalog.wire import dumps, loads
 
 __all__ = ["Connections", "open_connections"]
@@ -46,7 +46,7 @@ DIAL_SECONDS_MAX = 3.0
 """For the connection and the greeting."""
 IDLE_SECONDS_MAX = 60.0
 """A connection that was silent for longer is not trusted with a request, but replaced; well below
-the time after which the other end closes it (`catalog.serving`)."""
+the time after which the other end closes it (`catalog.rpc.serving`)."""
 METHODS = {cls: method for method, cls in REQUESTS.items()}
 
 

@@ -14,7 +14,7 @@ from catalog.errors import (
     OutOfStep,
     ProtocolError,
 )
-from catalog.faults import ConnectionLost, NotLeading, Unreachable, fault_of, raised
+from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable, fault_of, raised
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from catalog.config import AgentConfig
 from catalog.errors import StartError
-from catalog.home import open_home
+from catalog.server.home import open_home
 from quorum import MemoryStorage
 from quorum.storage.journal import JournalStorage
 

@@ -32,7 +32,7 @@ from catalog.requests import (
     Services,
     Write,
 )
-from catalog.watch import WatchedRegistry
+from catalog.server.watch import WatchedRegistry
 from catalog.wire import encode
 from quorum import ProposalError, QuorumError, Server
 

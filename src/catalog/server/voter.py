@@ -1,7 +1,7 @@
 """A server's share in consensus: founding the cluster if need be, then Raft, while it runs.
 
-The steps of founding are decided in `catalog.bootstrap`; here each is made durable, then told by
-gossip, in this order.
+The steps of founding are decided in `catalog.server.bootstrap`; here each is made durable,
+then told by gossip, in this order.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from attrs import evolve
 
 import quorum
 import rumor
-from catalog.bootstrap import Waits, advance
 from catalog.config import AgentConfig, format_address
-from catalog.door import Doorway
 from catalog.errors import AgentFailed, StartError
 from catalog.forward import Local
-from catalog.home import Home, presence_of
-from catalog.reconciler import Reconciler
-from catalog.replica import Replica
-from catalog.roster import Roster
-from catalog.watch import WatchedRegistry
+from catalog.node.roster import Roster
+from catalog.rpc.door import Doorway
+from catalog.server.bootstrap import Waits, advance
+from catalog.server.home import Home, presence_of
+from catalog.server.reconciler import Reconciler
+from catalog.server.replica import Replica
+from catalog.server.watch import WatchedRegistry
 
 __all__ = ["Voter"]
 

@@ -18,8 +18,8 @@ from catalog.commands import (
     batches,
 )
 from catalog.model import Node, Service, Status
-from catalog.reconcile import ALIVE, FAILED, Health, MemberView, reconcile
 from catalog.registry import Registry
+from catalog.server.reconcile import ALIVE, FAILED, Health, MemberView, reconcile
 from catalog.wire import encode
 from quorum.messages import Entries
 

@@ -1,7 +1,7 @@
 """What is registered on this node, kept true in the catalog.
 
-The record here (`catalog.local`) is the truth; the catalog is made to say the same: at once after a
-change, and in full once in a while, which repairs what others did to it and what failed.
+The record here (`catalog.node.local`) is the truth; the catalog is made to say the same: at
+once after a change, and in full once in a while, which repairs what others did to it and what failed.
 Changes that come while a write is under way share the next one.
 """
 
@@ -16,8 +16,8 @@ import trio
 
 from catalog.commands import Applied, Batch, Command, Operation, batches
 from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
-from catalog.local import Local, difference
 from catalog.model import Node, Service, Status, TtlCheck
+from catalog.node.local import Local, difference
 from catalog.requests import AskedNode, Heartbeat, Request, Write
 from catalog.wire import encode
 

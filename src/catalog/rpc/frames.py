@@ -90,7 +90,7 @@ class Failure:
 
     id: int
     code: str
-    """Which error; see `catalog.faults`."""
+    """Which error; see `catalog.rpc.faults`."""
     text: str
 
 

@@ -20,10 +20,10 @@ from catalog.commands import (
     batches,
 )
 from catalog.errors import NotRegistered
-from catalog.local import Local, difference
 from catalog.model import Node, Service, Status, TtlCheck
-from catalog.reconcile import ALIVE
+from catalog.node.local import Local, difference
 from catalog.registry import Registry
+from catalog.server.reconcile import ALIVE
 from catalog.wire import encode
 from quorum.messages import Entries
 

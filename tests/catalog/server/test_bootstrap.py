@@ -7,11 +7,11 @@ from attrs import evolve
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from catalog.bootstrap import Founder, Founding, advance
 from catalog.errors import ProtocolError
 from catalog.model import Role
-from catalog.presence import Known, Presence
+from catalog.node.presence import Known, Presence
 from catalog.requests import MemberHealth
+from catalog.server.bootstrap import Founder, Founding, advance
 
 
 def known(founding: Founding, expect: int = 3) -> Known:

@@ -24,9 +24,9 @@ from catalog.commands import (
     SetNodeHealth,
 )
 from catalog.errors import NotRegistered
-from catalog.health import CheckRun
 from catalog.model import CheckState, Instance, Node, NodeView, Service, Status
-from catalog.reconcile import ALIVE
+from catalog.node.health import CheckRun
+from catalog.server.reconcile import ALIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import ProtocolError
-from catalog.frames import Call, Cancel, Failure, FrameReader, Hello, Result, decode, encode
+from catalog.rpc.frames import Call, Cancel, Failure, FrameReader, Hello, Result, decode, encode
 
 NUMBERS = st.integers(-(2**63), 2**63)
 FRAMES = st.one_of(

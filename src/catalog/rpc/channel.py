@@ -12,7 +12,7 @@ import socket
 import trio
 
 from catalog.errors import ProtocolError
-from catalog.frames import Frame, FrameReader, encode
+from catalog.rpc.frames import Frame, FrameReader, encode
 
 __all__ = ["FAULTS", "Channel", "keep_alive"]
 

@@ -33,7 +33,7 @@ from typing import Any, Self
 from attrs import evolve, field, frozen
 
 from catalog.errors import ProtocolError
-from catalog.presence import Known
+from catalog.node.presence import Known
 
 __all__ = ["Founder", "Founding", "Waits", "advance"]
 

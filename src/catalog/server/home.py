@@ -2,7 +2,7 @@
 
     data_dir/
     ├── lock             held while an agent runs here
-    ├── bootstrap.json   see `catalog.bootstrap`
+    ├── bootstrap.json   see `catalog.server.bootstrap`
     └── raft/            see `quorum.storage`
 
 Nothing that the record says is told to others before it is on the disk.
@@ -20,11 +20,11 @@ from pathlib import Path
 import trio
 from attrs import define
 
-from catalog.bootstrap import Founder, Founding
 from catalog.config import AgentConfig
 from catalog.errors import ProtocolError, StartError
 from catalog.model import Role
-from catalog.presence import Presence
+from catalog.node.presence import Presence
+from catalog.server.bootstrap import Founder, Founding
 from quorum import Members, MemoryStorage, Storage
 from quorum.storage.journal import JournalStorage
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import trio
 
-from catalog.channel import FAULTS, Channel, keep_alive
 from catalog.errors import ProtocolError
-from catalog.faults import fault_of
-from catalog.frames import (
+from catalog.requests import REQUESTS, Request
+from catalog.rpc.channel import FAULTS, Channel, keep_alive
+from catalog.rpc.faults import fault_of
+from catalog.rpc.frames import (
     CALL_BYTES_MAX,
     MAGIC,
     VERSION,
@@ -27,7 +28,6 @@ from catalog.frames import (
     Hello,
     Result,
 )
-from catalog.requests import REQUESTS, Request
 from catalog.wire import dumps, loads
 
 __all__ = ["Serving"]

@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from catalog.health import CheckRun
 from catalog.model import Check, CheckState, HttpCheck, Status, TcpCheck, TtlCheck
+from catalog.node.health import CheckRun
 
 P, W, C = Status.PASSING, Status.WARNING, Status.CRITICAL
 

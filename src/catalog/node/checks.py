@@ -1,7 +1,7 @@
 """Health checks that this agent runs itself: a GET, or a connection, once in an interval.
 
-What a result makes of the state is decided in `catalog.health`; here a probe is run and put into
-words. The first one comes after a random part of the interval, so that checks registered together
+What a result makes of the state is decided in `catalog.node.health`; here a probe is run and
+put into words. The first one comes after a random part of the interval, so that checks registered together
 do not run together. Every probe ends within its timeout, and few run at a time.
 
 HTTP checks need `httpx` (`pip install quorumkit[checks]`); without it they are critical, and say
@@ -19,9 +19,9 @@ import trio
 
 from catalog.config import parse_address
 from catalog.errors import ConfigError, NotRegistered
-from catalog.keeper import Keeper
 from catalog.limits import OUTPUT_CHARS_MAX
 from catalog.model import HttpCheck, Status, TcpCheck, TtlCheck
+from catalog.node.keeper import Keeper
 
 if TYPE_CHECKING:
     import httpx

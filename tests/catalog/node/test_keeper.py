@@ -9,9 +9,9 @@ import trio
 
 from catalog.commands import DeregisterNode, DeregisterService, RegisterService
 from catalog.errors import NoLeader, NotRegistered
-from catalog.keeper import Keeper
 from catalog.limits import META_VALUE_CHARS_MAX
 from catalog.model import Node, Service, Status, TcpCheck, TtlCheck
+from catalog.node.keeper import Keeper
 from catalog.registry import Registry
 from catalog.requests import AskedNode, Heartbeat, Write
 

@@ -1,0 +1,1 @@
+"""What every agent does, client or server: its own services and checks, and whom gossip shows."""
