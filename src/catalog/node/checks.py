@@ -1,8 +1,8 @@
 """Health checks that this agent runs itself: a GET, or a connection, once in an interval.
 
 What a result makes of the state is decided in `catalog.node.health`; here a probe is run and
-put into words. The first one comes after a random part of the interval, so that checks registered together
-do not run together. Every probe ends within its timeout, and few run at a time.
+put into words. The first one comes after a random part of the interval, so that checks registered
+together do not run together. Every probe ends within its timeout, and few run at a time.
 
 HTTP checks need `httpx` (`pip install quorumkit[checks]`); without it they are critical, and say
 why.

@@ -1,7 +1,8 @@
 """What is registered on this node, kept true in the catalog.
 
 The record here (`catalog.node.local`) is the truth; the catalog is made to say the same: at
-once after a change, and in full once in a while, which repairs what others did to it and what failed.
+once after a change, and in full once in a while, which repairs what others did to it and what
+failed.
 Changes that come while a write is under way share the next one.
 """
 
