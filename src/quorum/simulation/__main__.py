@@ -7,7 +7,7 @@ import json
 import sys
 from time import perf_counter
 
-from quorum.simulation import search
+from quorum.simulation import search, timeline
 from quorum.simulation.report import Report
 from quorum.simulation.trial import STEPS, run
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     begin = perf_counter()
     for seed in range(options.first, options.first + options.seeds):
         report = run(seed, steps=options.steps, nodes=options.nodes, trace=options.trace)
-        _write(report.timeline)
+        _write(timeline.text(report.timeline))
         report.timeline.clear()
         total.add(report)
     seconds = perf_counter() - begin

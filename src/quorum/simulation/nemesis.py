@@ -50,11 +50,11 @@ class Nemesis:
             case "pause":
                 world.counts[kind] += 1
                 node.paused_until = world.now + patience * random.expovariate(1)
-                world.trace.note(world.now, node.id, f"sleeps until {node.paused_until:.4f}")
+                world.trace.note(world.now, node.id, "sleeps", until=node.paused_until)
             case "slow disk":
                 world.counts[kind] += 1
                 node.slow_until = world.now + patience * random.expovariate(0.5)
-                world.trace.note(world.now, node.id, f"slow disk until {node.slow_until:.4f}")
+                world.trace.note(world.now, node.id, "slow disk", until=node.slow_until)
             case "partition":
                 self._partition += 1
                 shape = world.network.partition(list(world.nodes))

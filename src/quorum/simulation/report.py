@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import define, field
 
+from quorum.simulation.trace import Record
+
 
 @define
 class Finding:
@@ -49,8 +51,8 @@ class Report:
     violations: list[Finding] = field(factory=list)
     digests: dict[int, str] = field(factory=dict)
     """By seed: equal digests are equal runs."""
-    timeline: list[str] = field(factory=list)
-    """Of a traced run: what happened, to read."""
+    timeline: list[Record] = field(factory=list)
+    """Of a traced run: what happened, in order (`quorum.simulation.timeline` makes it readable)."""
 
     def add(self, other: Report) -> None:
         """Take in another run."""

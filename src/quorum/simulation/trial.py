@@ -104,7 +104,7 @@ class _Trial:
         report.faults, report.happenings = world.counts, world.observer.counts
         report.simulated = world.now
         report.digests[self.seed] = world.trace.digest
-        report.timeline = world.trace.lines
+        report.timeline = world.trace.records
         return report
 
     def _finding(self, promise: str, detail: str) -> Finding:

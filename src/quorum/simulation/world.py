@@ -51,7 +51,7 @@ from quorum.simulation.invariants import Invariants, Violation
 from quorum.simulation.machines import Workload
 from quorum.simulation.network import Network
 from quorum.simulation.node import Node
-from quorum.simulation.trace import Trace
+from quorum.simulation.trace import Flight, Trace
 
 ROUNDING = 1e-7
 """Seconds that a sum of floating-point times may be off."""
@@ -258,10 +258,15 @@ class World:
         if delays and to in self.nodes:
             data = wire.encode(message)
             for delay in delays:
-                self.after(delay, self._deliver, node.id, self.nodes[to], data)
+                flight = self.trace.sent(self.now, node.id, to, message, delay)
+                self.after(delay, self._deliver, node.id, self.nodes[to], data, flight)
+        else:
+            self.trace.sent(self.now, node.id, to, message, None)
 
-    def _deliver(self, sender: NodeId, node: Node, data: bytes) -> None:
-        if self.network.open(sender, node.id):
+    def _deliver(self, sender: NodeId, node: Node, data: bytes, flight: Flight | None) -> None:
+        arrived = self.network.open(sender, node.id)
+        self.trace.ended(flight, arrived=arrived and node.up)
+        if arrived:
             self.post(node, Received(sender, wire.decode(data)))
 
     # Disk
