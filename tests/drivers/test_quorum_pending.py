@@ -184,11 +184,47 @@ async def test_after_a_snapshot_nobody_knows(pending, settle):
     pending.admit(gather_one(pending).tag, 10, 2)
     second = await settle(pending.propose(b"b"))
     pending.admit(gather_one(pending).tag, 11, 2)
-    pending.skipped(10)
+    pending.skipped(10, 2)
     pending.applied(*run_of(11, 2))
     await wait_all_tasks_blocked()
     assert [Indeterminate] == [type(outcome) for outcome in first]
     assert [11] == second
+
+
+async def test_a_place_that_was_cut_off_is_decided_by_a_later_term_before_it(pending, settle):
+    """Terms never fall along a log: behind an entry of term 3 there is none of term 2."""
+    cut = await settle(pending.propose(b"a"))
+    pending.admit(gather_one(pending).tag, 10, 2)
+    kept = await settle(pending.propose(b"b"))
+    pending.admit(gather_one(pending).tag, 11, 3)
+    pending.applied(*run_of(7, 2))
+    await wait_all_tasks_blocked()
+    assert [] == cut
+    pending.applied(*run_of(8, 3))
+    await wait_all_tasks_blocked()
+    assert [Superseded] == [type(outcome) for outcome in cut]
+    assert [] == kept
+
+
+async def test_a_snapshot_of_a_later_term_decides_about_what_lies_behind_it(pending, settle):
+    """As an applied entry of that term would."""
+    cut = await settle(pending.propose(b"a"))
+    pending.admit(gather_one(pending).tag, 10, 2)
+    pending.skipped(9, 3)
+    await wait_all_tasks_blocked()
+    assert [Superseded] == [type(outcome) for outcome in cut]
+
+
+async def test_a_change_that_was_begun_is_not_undone_by_a_later_term(pending, settle):
+    """Its joint entry was applied: whoever leads next ends the change."""
+    outcomes = await settle(pending.change(Members(voters=("ann",)), None))
+    pending.admit(gather_one(pending).tag, 10, 2)
+    pending.applied(*run_of(10, 2, 3))
+    await wait_all_tasks_blocked()
+    assert [] == outcomes
+    pending.configured(12)
+    await wait_all_tasks_blocked()
+    assert [12] == outcomes
 
 
 async def test_doubt_ends(pending, settle):

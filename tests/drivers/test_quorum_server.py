@@ -25,6 +25,7 @@ from quorum import (
     Superseded,
     open_server,
 )
+from quorum.messages import AppendEntries
 from quorum.trio.memory import MemoryLink
 
 
@@ -599,6 +600,57 @@ async def test_a_storage_that_fails_stops_its_server(autojump_clock, machine, in
             outcomes.append(await outcome_of(server.propose, b"x"))
             await trio.sleep_forever()
     assert [Indeterminate] == [type(outcome) for outcome in outcomes]
+
+
+async def test_a_failure_is_not_lost_when_the_caller_is_cancelled_meanwhile(
+    autojump_clock, machine
+):
+    """The caller may give up at the very moment at which the disk fails: it hears of the disk."""
+
+    class Failing(MemoryStorage):
+        scope = trio.CancelScope()
+        broken = False
+
+        async def persist(self, batch):
+            if self.broken:
+                self.scope.cancel()
+                raise StorageError("the disk is gone")
+            await super().persist(batch)
+
+    storage = Failing(members=Members(voters=("ann",)))
+    with pytest.raises(StorageError, match="the disk is gone"), storage.scope:  # noqa: PT012 - the block is the point
+        async with open_server(
+            "ann", machine, storage=storage, links=MemoryNetwork().link("ann")
+        ) as server:
+            await server.wait_applied(1)
+            storage.broken = True
+            await outcome_of(server.propose, b"x")
+            await trio.sleep_forever()
+
+
+async def test_callers_of_a_server_that_was_removed_get_an_answer(autojump_clock, cluster):
+    """Its log will not grow any more: neither its writes nor its reads may wait for that."""
+    cluster.config = evolve(cluster.config, forward=True)
+    await cluster.start()
+    leader = await cluster.leader()
+    removed = cluster.followers(leader)[0]
+    others = tuple(name for name in cluster.servers if name != removed.id)
+    await leader.propose(b"before")
+    deaf = cluster.network.link(removed.id)
+    deliver = deaf.deliver
+
+    def without_entries(events):
+        deliver([event for event in events if not isinstance(event.message, AppendEntries)])
+
+    deaf.deliver = without_entries
+    async with trio.open_nursery() as nursery:
+        write = await in_background(nursery, removed.propose, b"x")
+        read = await in_background(nursery, removed.read_barrier)
+        await leader.change_members(Members(voters=others))
+        deaf.deliver = deliver
+    assert [Indeterminate] == [type(outcome) for outcome in write]
+    assert [NotLeader] == [type(outcome) for outcome in read]
+    assert 3 == await leader.propose(b"after")
 
 
 async def test_writes_gather_while_a_slow_disk_works(autojump_clock, cluster):

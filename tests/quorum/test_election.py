@@ -10,7 +10,7 @@ from attrs import evolve
 from quorum.config import Config
 from quorum.core.raft import Raft
 from quorum.effects import Announce, Persist, Role, Send
-from quorum.events import Persisted, Received, Recovered
+from quorum.events import MembersProposed, Persisted, Received, Recovered
 from quorum.messages import (
     AppendEntries,
     Entries,
@@ -314,3 +314,19 @@ def test_a_server_of_higher_priority_is_elected_first():
     ]
 
     assert max(s.deadline for s in servers[:20]) < min(s.deadline for s in servers[20:])
+
+
+def test_a_server_that_may_not_campaign_still_forgets_a_silent_leader(make_group):
+    """Removed from the cluster it hears nothing more; whoever asks there must not wait for it."""
+    group = make_group()
+    group.elect("a")
+    group.add("d", Members())
+    group.step("a", MembersProposed(1, Members(voters=tuple("abc"), learners=("d",))))
+    group.settle()
+    assert "a" == group.nodes["d"].statistics().leader
+
+    group.pass_time(5.0, lambda sender, to, _: "d" not in (sender, to))
+
+    statistics = group.nodes["d"].statistics()
+    assert (Role.FOLLOWER, None) == (statistics.role, statistics.leader)
+    assert group.nodes["a"].statistics().term == statistics.term

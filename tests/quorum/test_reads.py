@@ -215,3 +215,21 @@ def test_the_age_of_a_read_counts_from_before_its_proof_was_asked_for(make_group
     effects = group.step("a", ReadRequested(102, max_age=0.2))
 
     assert 102 not in [e.tag for e in effects if isinstance(e, Answer)]
+
+
+def test_a_read_whose_entries_will_not_come_is_refused_when_the_leader_is_lost(make_group):
+    """A follower that was removed, or cut off, cannot wait for what the leader told it."""
+    group = make_group()
+    group.elect("a")
+    for _ in range(3):
+        group.propose("a", b"x")
+        group.settle(lambda _s, to, _m: to != "c")
+    group.step("c", ReadRequested(7))
+    group.settle(lambda _s, to, message: to != "c" or isinstance(message, ReadIndexReply))
+    assert [] == answers(group, "c") + refusals(group, "c")
+
+    group.pass_time(2.0, lambda sender, to, _: "c" not in (sender, to))
+
+    assert [Refuse(7, Refusal.NOT_LEADER, None)] == refusals(group, "c")
+    group.step("c", ReadRequested(8, max_age=1000.0))
+    assert [Refuse(8, Refusal.NOT_LEADER, None)] == refusals(group, "c")[1:]

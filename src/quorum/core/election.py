@@ -22,7 +22,10 @@ from quorum.messages import NodeId, RequestVote, TimeoutNow, VoteReply
 def election_timeout(state: State) -> None:
     """The timer ran out: "increment current term, vote for self, reset timer, send to all"."""
     if not membership.may_lead(state) or state.stalled:
-        state.restart_election_timer()  # not ours to ask for, or unfit: hear out the others
+        # Not ours to ask for, or unfit: hear out the others. But whoever led us does so no more;
+        # a server that was removed would else wait for it for ever, and its callers with it.
+        become_follower(state, state.term, None, "no leader was heard")
+        state.restart_election_timer()
         return
     campaign(state, pre_vote=state.config.pre_vote)
 

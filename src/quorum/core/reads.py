@@ -13,6 +13,8 @@ A follower asks the leader for steps 1 to 3 and does step 4 itself.
 
 from __future__ import annotations
 
+from collections import deque
+
 from quorum.core.lease import confirmed_round, holds_lease
 from quorum.core.state import Asked, Read, State
 from quorum.effects import Answer, Refusal
@@ -23,7 +25,8 @@ from quorum.messages import NodeId, ReadIndex, ReadIndexReply
 def on_read_requested(state: State, event: ReadRequested) -> None:
     """One of our own readers wants to read."""
     confirmed_at, index = state.fresh
-    if state.now - confirmed_at <= event.max_age:
+    within_reach = index <= state.commit or state.leader is not None
+    if within_reach and state.now - confirmed_at <= event.max_age:
         # Confirmed a moment ago, for another reader: fresh enough for this one.
         state.waiting_reads.append((index, (event.tag,)))
         answer(state)
@@ -147,11 +150,21 @@ def refuse_all(state: State) -> None:
 
 
 def forget_asked(state: State) -> None:
-    """The leader that we asked is not our leader any more: its answers may never come."""
+    """The leader that we asked is not our leader any more: its answers may never come.
+
+    Nor may the entries that it told us to wait for, unless we know that they are committed.
+    """
     for asked in state.asked.values():
         for tag in asked.tags:
             state.refuse(tag, Refusal.NOT_LEADER)
     state.asked.clear()
+    late = [read for read in state.waiting_reads if read[0] > state.commit]
+    if late:
+        near = (read for read in state.waiting_reads if read[0] <= state.commit)
+        state.waiting_reads = deque(near)
+        for _, tags in late:
+            for tag in tags:
+                state.refuse(tag, Refusal.NOT_LEADER)
 
 
 def expire_asked(state: State) -> None:

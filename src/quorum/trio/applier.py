@@ -166,7 +166,7 @@ class Applier:
                 f"the state machine raised {error!r} while restoring the snapshot at index "
                 f"{mark.index}; the server stops: mend the machine, then restart"
             ) from error
-        self._pending.skipped(mark.index)
+        self._pending.skipped(mark.index, mark.term)
         if not mark.members.joint:
             self._pending.configured(mark.index)
         self.index = mark.index

@@ -172,7 +172,8 @@ class Loop:
         return events
 
     def _announce(self, news: Announce) -> None:
-        if self.announced.leader not in (None, news.leader):
+        old = self.announced
+        if old.leader is not None and (old.leader, old.term) != (news.leader, news.term):
             self.pending.doubt(trio.current_time())  # whoever put them into its log lost the lead
         if news.leader not in (None, self._last_leader):
             self._last_leader = news.leader

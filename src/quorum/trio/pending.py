@@ -4,8 +4,11 @@ A proposal goes through three stages. *Gathered*: what callers ask for between t
 becomes one `Proposed`. *Asked*: the core was told, and will admit or refuse. *Admitted*: the
 commands have a place in our log, index and term; what is applied at that index later decides. With
 the same term it was this command (the Log Matching Property, §5.3: an index and a term name one
-entry), with another term the command is gone for good. A server that lost its leadership may wait
-for that for ever, so from then on it waits `DOUBT_TIMEOUTS` election timeouts and no longer.
+entry), with another term the command is gone for good. So it is when an entry of a later term is
+applied *before* its index: terms never fall along a log, so an entry of its own term cannot follow
+any more. That is how a command ends whose place was cut off and never filled again. A server that
+lost its leader may hear of neither, so from then on it waits `DOUBT_TIMEOUTS` election timeouts and
+no longer.
 
 A caller costs one `Waiter` and one wake-up; all callers of a batch are woken in one loop.
 """
@@ -141,6 +144,8 @@ class Pending:
         for group in self._admitted:
             if group.first <= run.last and group.first < group.stop:
                 self._decide(group, run, results)
+            elif group.first < group.stop and group.term < run.terms[-1]:
+                self._fail(group, superseded)
         self._sweep()
 
     def configured(self, index: Index) -> None:
@@ -151,15 +156,20 @@ class Pending:
                 group.settle(index)
         self._sweep()
 
-    def skipped(self, index: Index) -> None:
-        """A snapshot took the place of all entries up to `index`: nobody here saw their fate."""
+    def skipped(self, index: Index, term: Term) -> None:
+        """A snapshot took the place of all entries up to `index`: nobody here saw their fate.
+
+        `term` is that of the entry at `index`: it decides about what was admitted behind it.
+        """
         for group in self._admitted:
             if group.first <= index:
                 self._fail(group, skipped)
+            elif group.first < group.stop and group.term < term:
+                self._fail(group, superseded)
         self._sweep()
 
     def doubt(self, now: float) -> None:
-        """The leadership is lost: from now on verdicts may never come."""
+        """Who leads has changed: from now on verdicts may never come."""
         expires = now + DOUBT_TIMEOUTS * self._config.election_timeout
         for group in self._admitted:
             group.expires = min(group.expires, expires)

@@ -182,11 +182,12 @@ async def open_server(
     When the storage, the machine or the link fails, the block is cancelled and the error raised.
     `random` spreads the election timeouts and must differ between servers; by default it does.
     """
+    loop: Loop | None = None
+    problem: Exception | None = None
     try:
         recovered = await storage.load()
         core = Raft(id, recovered, config, now=trio.current_time(), random=random or Random())
         loop = Loop(core, machine, storage=storage, links=links, config=config)
-        problem: Exception | None = None
         async with trio.open_nursery() as nursery:
             try:
                 with trio.CancelScope() as block:
@@ -200,7 +201,7 @@ async def open_server(
     finally:
         with trio.CancelScope(shield=True):
             await storage.close()
-    if loop.failure is not None:
-        raise loop.failure from problem
+        if loop is not None and loop.failure is not None:
+            raise loop.failure from problem  # even if the caller was cancelled meanwhile
     if problem is not None:
         raise problem
