@@ -86,6 +86,8 @@ class Statistics:
     members_index: Index
     match: tuple[tuple[NodeId, Index], ...]
     """When leading: how far each follower's log is known to equal ours."""
+    contacts: tuple[tuple[NodeId, float], ...]
+    """When leading: when each follower last answered, on the clock that `step` is told."""
     uncommitted_bytes: int
 
 
@@ -329,5 +331,6 @@ class Raft:
             members=log.members,
             members_index=log.members_index,
             match=tuple((name, peer.match) for name, peer in state.peers.items()),
+            contacts=tuple((name, peer.contact) for name, peer in state.peers.items()),
             uncommitted_bytes=state.uncommitted_bytes,
         )
