@@ -142,10 +142,9 @@ def test_a_violation_says_how_to_see_it_again(capsys, monkeypatch):
     """Exit status 1, and the command that replays the seed with its timeline."""
     monkeypatch.setattr("quorum.core.election.won", lambda *_: True)
 
-    assert main(["--seeds", "1", "--first", "3", "--steps", "300", "--trace"]) == 1
+    assert main(["--seeds", "1", "--first", "3", "--steps", "300"]) == 1
 
     out = capsys.readouterr().out
-    assert "VIOLATION of " in out
     assert "replay: python -m quorum.simulation --first 3 --seeds 1 --steps 300" in out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from time import perf_counter
 
 from quorum.simulation import search, timeline
@@ -26,11 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--nodes", type=int, default=3, help="voters at the start (default 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.add_argument("--trace", action="store_true", help="print what happened, to read")
+    timeline.add_options(parser)
     search.add_options(parser)
     options = parser.parse_args(arguments)
     if min(options.seeds, options.steps, options.nodes) < 1:
         parser.error("--seeds, --steps and --nodes must be at least 1")
+    if options.trace and not Path(options.trace).is_dir():
+        parser.error(f"--trace: there is no directory {options.trace}")
     if options.exhaustive:
         try:
             budget = search.budget_of(options.budget)
@@ -41,8 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     total = Report()
     begin = perf_counter()
     for seed in range(options.first, options.first + options.seeds):
-        report = run(seed, steps=options.steps, nodes=options.nodes, trace=options.trace)
-        _write(timeline.text(report.timeline))
+        report = run(seed, steps=options.steps, nodes=options.nodes, trace=bool(options.trace))
+        if options.trace and (report.violations or options.seeds == 1):
+            timeline.write(Path(options.trace), report, options.last)
         report.timeline.clear()
         total.add(report)
     seconds = perf_counter() - begin
