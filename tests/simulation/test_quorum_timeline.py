@@ -12,9 +12,9 @@ from quorum.effects import Role
 from quorum.simulation import run
 from quorum.simulation.__main__ import main
 from quorum.simulation.timeline import bands, newest, page, spells, text
-from quorum.simulation.trace import Fate, Flight, Note, Step
+from quorum.simulation.trace import Fate, Flight, Note, Record, Step
 
-RECORDS = [
+RECORDS: list[Record] = [
     Note(0.0, "n1", "starts"),
     Note(0.0, "n2", "starts"),
     Step(1.0, "n1", Role.CANDIDATE, 1, 0, (), ("Persist(ticket=1)", "Send(to=n2)")),
@@ -105,7 +105,10 @@ def test_a_page_has_everything_that_text_has():
 def test_nothing_in_a_page_can_leave_its_place():
     """Texts of a run (commands, names, exceptions) are data, whatever they contain."""
     evil = "</script><script>alert(1)</script><!-- & $data ${title} \u2028"
-    records = [Note(0.0, evil, evil), Step(0.0, evil, Role.LEADER, 1, 0, (evil,), (evil,))]
+    records: list[Record] = [
+        Note(0.0, evil, evil),
+        Step(0.0, evil, Role.LEADER, 1, 0, (evil,), (evil,)),
+    ]
     whole = page(records, title=evil, subtitle=evil)
 
     assert "<script>alert" not in whole
