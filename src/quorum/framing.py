@@ -36,6 +36,15 @@ class FrameReader:
         """Bytes of an unfinished frame; at the end of a stream anything but 0 is a cut."""
         return len(self._buffer)
 
+    @property
+    def missing(self) -> int:
+        """Bytes that can be read without taking any that follow the next frame; at least one."""
+        have = len(self._buffer)
+        if have < _FRAME.size:
+            return _FRAME.size - have
+        length, _ = _FRAME.unpack_from(self._buffer)
+        return max(_FRAME.size + int(length) - have, 1)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Bodies completed by this data, in order.
 

@@ -702,3 +702,15 @@ async def test_addresses_travel_in_the_configuration(real_cluster):
         assert [b"x"] == await cluster.agree()
     peers = cluster.links["dan"]._peers
     assert known["ann"] == peers["ann"].address
+
+
+async def test_an_acceptor_may_speak_right_after_its_hello(pair):
+    """It had messages waiting for the caller: they follow in the same packet, and none is lost."""
+    ours, theirs = pair
+    message = frame(encode(TimeoutNow(1)))
+    await theirs.send_all(frame(encode_hello(Hello("test", "bob"))) + message)
+
+    hello, reader = await greet(ours, Hello("test", "ann"), limit=LIMIT)
+
+    assert "bob" == hello.sender
+    assert [encode(TimeoutNow(1))] == reader.feed(await ours.receive_some())

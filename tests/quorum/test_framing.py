@@ -53,3 +53,16 @@ def test_every_flipped_bit_is_noticed() -> None:
             assert reader.buffered == len(sent)
         except ProtocolError:
             continue
+
+
+def test_one_frame_can_be_read_without_a_byte_of_the_next() -> None:
+    """Reading no more than is missing leaves what follows where it is."""
+    stream, reader, at = frame(b"first") + frame(b"second"), FrameReader(), 0
+    bodies: list[bytes] = []
+    while not bodies:
+        step = reader.missing
+        bodies = reader.feed(stream[at : at + step])
+        at += step
+
+    assert [b"first"] == bodies
+    assert frame(b"second") == stream[at:]

@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import trio
 
@@ -128,11 +128,11 @@ async def greet(
     if isinstance(stream, trio.SocketStream):
         tune(stream)
     await stream.send_all(magic + frame(encode_hello(ours)))
-    reader = FrameReader(limit=limit)
-    bodies = await read_bodies(stream, reader)
-    if len(bodies) > 1 or reader.buffered:
-        raise ProtocolError("the other end spoke before it was asked")
-    return decode_hello(bodies[0], cluster=ours.cluster), reader
+    reader = FrameReader(limit=HELLO_BYTES_MAX)
+    bodies: list[bytes] = []
+    while not bodies:  # nothing but its Hello: it may have more to say at once
+        bodies = reader.feed(await _receive_some(stream, reader.missing) or _cut())
+    return decode_hello(bodies[0], cluster=ours.cluster), FrameReader(limit=limit)
 
 
 async def welcome(
@@ -177,20 +177,19 @@ async def read_magic(stream: trio.SocketStream, limit: int) -> bytes:
 async def read_bodies(stream: trio.abc.Stream, reader: FrameReader) -> list[bytes]:
     """The bodies of the next frames, at least one; ProtocolError at the end of the stream."""
     while True:
-        data = await _receive_some(stream)
-        if not data:
-            raise ProtocolError(
-                "the connection was closed too early: the other end's log may say why"
-            )
-        bodies = reader.feed(data)
+        bodies = reader.feed(await _receive_some(stream) or _cut())
         if bodies:
             return bodies
 
 
-async def _receive_some(stream: trio.abc.Stream) -> bytes:
+def _cut() -> NoReturn:
+    raise ProtocolError("the connection was closed too early: the other end's log may say why")
+
+
+async def _receive_some(stream: trio.abc.Stream, most: int = READ_BYTES) -> bytes:
     """Read, from either kind of stream; ConnectionError when it breaks."""
     try:
-        return bytes(await stream.receive_some(READ_BYTES))
+        return bytes(await stream.receive_some(most))
     except trio.BrokenResourceError as error:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLError):
