@@ -108,12 +108,12 @@ def bytes_per_entry(entries: int) -> float:
     return columns / entries + sys.getsizeof(COMMAND)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a short run that shows it works")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     seconds, runs = (0.1, 1) if options.quick else (1.0, 3)
     samples: dict[int, list[float]] = {batch: [] for batch in BATCHES}
     for _ in range(runs):

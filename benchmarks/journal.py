@@ -78,14 +78,9 @@ async def measure_load(directory: Path, *, entries: int) -> dict[str, float]:
     return {"read": 1e6 * reading / count, "load": 1e6 * loading / count}
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description="The journal against a bare write and fdatasync.")
-    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it runs")
-    parser.add_argument(
-        "--directory", type=Path, default=None, help="where; on the disk to measure"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
+async def measure_all(
+    options: argparse.Namespace,
+) -> tuple[list[dict[str, float]], dict[str, float]]:
     results = []
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         place = Path(name)
@@ -94,6 +89,18 @@ async def main() -> None:
             medians = await measure(place / str(number), count, size, rounds=rounds)
             results.append({"entries": count, "bytes": size, **medians})
         load = await measure_load(place, entries=10_000 if options.quick else 200_000)
+    return results, load
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="The journal against a bare write and fdatasync.")
+    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it runs")
+    parser.add_argument(
+        "--directory", type=Path, default=None, help="where; on the disk to measure"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(argv)
+    results, load = trio.run(measure_all, options)
     if options.json:
         print(json.dumps({"persist": results, "load": load}))
         return
@@ -110,4 +117,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    main()

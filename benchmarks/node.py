@@ -3,9 +3,10 @@
     python benchmarks/node.py --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --dir D
 
 Commands: {"cmd": "role"}, {"cmd": "load", "c": 16, "size": 128, "warm": 1, "secs": 3} (proposals in
-a closed loop of c callers), {"cmd": "lread", ...} (read barriers likewise), {"cmd": "probe"} (says
-when proposals succeed again) and {"cmd": "quit"}; one JSON line answers. With `--memory` nothing is
-written to disk. Without `--id` it runs a short load on three servers of its own, as a smoke test.
+a closed loop of c callers; "many": 100 in calls of so many), {"cmd": "lread", ...} (read barriers
+likewise; "lease": true under a lease), {"cmd": "probe"} (says when proposals succeed again) and
+{"cmd": "quit"}; one JSON line answers. With `--memory` nothing is written to disk, with `--lease`
+the servers trust their clocks to a tenth. `python -m benchmarks` is the way to run it for figures.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ import argparse
 import gc
 import json
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -25,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from attrs import evolve
 
 from quorum import (
+    Config,
     Entries,
     JournalStorage,
     Members,
@@ -67,8 +67,9 @@ def say(**fields: object) -> None:
 class Load:
     """A closed loop: so many callers, each with one request under way."""
 
-    def __init__(self, request: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, request: Callable[[], Awaitable[object]], *, many: int = 1) -> None:
         self.request = request
+        self.many = many  # operations in a request
         self.latencies: list[float] = []
         self.errors = 0
         self.recording = False
@@ -108,7 +109,7 @@ class Load:
         def quantile(q: float) -> float:
             return round(ordered[int(q * (len(ordered) - 1))] * 1e3, 4)
 
-        operations = len(self.latencies)
+        operations = len(self.latencies) * self.many
         say(
             ev="result",
             ops=operations,
@@ -137,6 +138,14 @@ async def probe(server: Server) -> None:
         await trio.sleep(0.01)
 
 
+def proposals(server: Server, size: int, many: int) -> Load:
+    """A load of commands, one by one or many in a call."""
+    payload = os.urandom(size)
+    if many == 1:
+        return Load(partial(server.propose, payload))
+    return Load(partial(server.propose_many, (payload,) * many), many=many)
+
+
 async def obey(server: Server, machine: Null, nursery: trio.Nursery) -> None:
     """Read commands until the input ends."""
     pending = b""
@@ -148,14 +157,16 @@ async def obey(server: Server, machine: Null, nursery: trio.Nursery) -> None:
                 match command.pop("cmd"):
                     case "role":
                         ready = server.is_leader and server.applied_index > 0
-                        say(ev="role", leader=ready, applied=machine.applied)
+                        term = server.statistics().term
+                        say(ev="role", leader=ready, applied=machine.applied, term=term)
                     case "load":
-                        payload = os.urandom(command.pop("size"))
-                        load = Load(partial(server.propose, payload))
+                        load = proposals(server, command.pop("size"), command.pop("many", 1))
                         nursery.start_soon(partial(load.run, **command))
                     case "lread":
                         command.pop("size", None)
-                        nursery.start_soon(partial(Load(server.read_barrier).run, **command))
+                        lease = command.pop("lease", False)
+                        load = Load(partial(server.read_barrier, lease=lease))
+                        nursery.start_soon(partial(load.run, **command))
                     case "probe":
                         nursery.start_soon(probe, server)
                     case "quit":
@@ -163,7 +174,7 @@ async def obey(server: Server, machine: Null, nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def serve(index: int, peers: list[str], directory: str, *, memory: bool) -> None:
+async def serve(index: int, peers: list[str], directory: str, *, memory: bool, lease: bool) -> None:
     names = [f"n{number}" for number in range(len(peers))]
     members = Members(voters=tuple(names))
     name, (host, _, port) = names[index], peers[index].rpartition(":")
@@ -177,8 +188,9 @@ async def serve(index: int, peers: list[str], directory: str, *, memory: bool) -
     addresses = {peer: at for peer, at in zip(names, peers, strict=True) if peer != name}
     links = TcpLinks(name, "benchmark", listen=(host, int(port)), addresses=addresses)
     machine = Null()
+    config = evolve(Config.lan(), lease_drift=0.1 if lease else None)
     async with (
-        open_server(name, machine, storage=storage, links=links) as server,
+        open_server(name, machine, storage=storage, links=links, config=config) as server,
         trio.open_nursery() as nursery,
     ):
         gc.collect()
@@ -187,68 +199,17 @@ async def serve(index: int, peers: list[str], directory: str, *, memory: bool) -
         await obey(server, machine, nursery)
 
 
-def smoke(*, memory: bool) -> None:
-    """Three processes, one short load, one line."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    peers = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    for each in sockets:
-        each.close()
-    with tempfile.TemporaryDirectory() as directory:
-        nodes = []
-        for index in range(3):
-            home = Path(directory) / str(index)
-            home.mkdir()
-            arguments = ["--id", str(index), "--peers", peers, "--dir", str(home)]
-            nodes.append(
-                subprocess.Popen(
-                    [sys.executable, __file__, *arguments, *["--memory"] * memory],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        try:
-            print(json.dumps(drive(nodes)))
-        finally:
-            for node in nodes:
-                node.communicate("", timeout=10)
-
-
-def drive(nodes: list[subprocess.Popen[str]]) -> dict[str, Any]:
-    def hear(node: subprocess.Popen[str], event: str) -> dict[str, Any]:
-        while True:
-            heard: dict[str, Any] = json.loads(node.stdout.readline())  # type: ignore[union-attr]
-            if heard["ev"] == event:
-                return heard
-
-    def tell(node: subprocess.Popen[str], **command: object) -> None:
-        node.stdin.write(json.dumps(command) + "\n")  # type: ignore[union-attr]
-        node.stdin.flush()  # type: ignore[union-attr]
-
-    for node in nodes:
-        hear(node, "ready")
-    while True:
-        for node in nodes:
-            tell(node, cmd="role")
-            if hear(node, "role")["leader"]:
-                tell(node, cmd="load", c=16, size=128, warm=0.2, secs=0.5)
-                return hear(node, "result")
-        time.sleep(0.05)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--id", type=int, help="which of the peers this server is")
-    parser.add_argument("--peers", help="host:port of every server, comma between them")
-    parser.add_argument("--dir", help="where the journal goes")
+    parser.add_argument("--id", type=int, required=True, help="which of the peers this server is")
+    parser.add_argument("--peers", required=True, help="host:port of every server, comma between")
+    parser.add_argument("--dir", required=True, help="where the journal goes")
     parser.add_argument("--memory", action="store_true", help="write nothing to disk")
-    parser.add_argument("--quick", action="store_true", help="the smoke test; it is quick anyway")
+    parser.add_argument("--lease", action="store_true", help="reads may trust a leader's lease")
     options = parser.parse_args()
-    if options.id is None:
-        smoke(memory=options.memory)
-    else:
-        peers = options.peers.split(",")
-        trio.run(partial(serve, options.id, peers, options.dir, memory=options.memory))
+    home = options.dir
+    flags = {"memory": options.memory, "lease": options.lease}
+    trio.run(partial(serve, options.id, options.peers.split(","), home, **flags))
 
 
 if __name__ == "__main__":

@@ -87,11 +87,11 @@ def table_costs(count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A machine in sessions against the machine alone.")
     parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it runs")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     costs = command_costs(3 if options.quick else 100)
     table = table_costs(100 if options.quick else 10_000)
     if options.json:

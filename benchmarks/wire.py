@@ -60,11 +60,11 @@ def measure(count: int, size: int, *, rounds: int) -> dict[str, float]:
     return {"entries": count, "bytes": size, **dict(zip(names, times, strict=True)), **sizes}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="quorum.wire against cbor2.")
     parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it runs")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     rows = [
         measure(count, size, rounds=3 if options.quick else max(20, 20_000 // count))
         for count, size in SHAPES

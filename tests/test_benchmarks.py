@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.cluster import Program
+from benchmarks.show import bars
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = [p for p in sorted((ROOT / "benchmarks").glob("*.py")) if "--quick" in p.read_text()]
 
 
-def test_there_are_benchmarks():
-    """An empty list would pass silently."""
-    assert {"core.py", "journal.py", "wire.py"} <= {path.name for path in BENCHMARKS}
-
-
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_a_benchmark_runs_and_prints_its_ratios(path):
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_runs_and_prints_its_ratios(name):
     """In its quick mode, as a table."""
-    line = [sys.executable, "-W", "error", str(path), "--quick"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    line = [sys.executable, "-W", "error", "-m", "benchmarks", name, "--quick"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_a_benchmark_of_another_name_is_refused_with_the_list():
+    """Status 2, as for any command line that makes no sense."""
+    line = [sys.executable, "-m", "benchmarks", "everything"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert all(name in done.stdout for name in BENCHMARKS)
+
+
+def test_a_plot_is_drawn(tmp_path):
+    """Where people would rather look than read."""
+    path = tmp_path / "plot.svg"
+    bars(path, {"1 caller": {"ours": 2.0, "theirs": 1.0}}, title="Rates", axis="ops/s")
+
+    assert "<svg" in path.read_text()
+
+
+def test_a_peer_is_a_name_or_a_command():
+    """So that a node program in any language can be measured beside us."""
+    assert Program.parse("mine=./node -store bolt") == Program("mine", ("./node", "-store", "bolt"))
+    with pytest.raises(argparse.ArgumentTypeError, match="NAME=COMMAND"):
+        Program.parse("unknown")
 
 
 def test_the_node_program_serves_the_harness(tmp_path):
