@@ -38,11 +38,14 @@ from rumor.errors import (
     NotAuthentic,
     Overloaded,
     ProtocolError,
+    QueryInvalid,
     RumorError,
 )
 from rumor.keyring import Keyring
 from rumor.messages import Address, Health, Name, UserEvent
-from rumor.trio.agent import Agent, open_agent
+from rumor.trio.agent import Agent
+from rumor.trio.opening import open_agent
+from rumor.trio.polls import Poll, Question, Response
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics
 from rumor.trio.view import AgentEvent, EventsLost, Member, MembershipEvent
@@ -71,9 +74,13 @@ __all__ = [
     "Name",
     "NotAuthentic",
     "Overloaded",
+    "Poll",
     "ProtocolError",
+    "QueryInvalid",
+    "Question",
     "Reaped",
     "Recovered",
+    "Response",
     "RumorError",
     "Subscription",
     "Suspected",

@@ -122,6 +122,15 @@ class Config:
     """User events remembered, to recognise those heard before and to tell members that come late.
     Half as many may wait to be passed on; then ``broadcast`` refuses."""
 
+    query_multiplier: float = 16.0
+    """A query is open for this many gossip intervals, times log10(members + 1) rounded up."""
+
+    queries_max: int = 64
+    """Queries of our own that are open at a time; then the next is refused."""
+
+    answers_max: int = 65_536
+    """Members whose answers to one query are taken; more are dropped and counted."""
+
     relays_max: int = 1_024
     """Pings made for others at a time; requests beyond it are ignored and counted."""
 

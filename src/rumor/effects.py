@@ -19,7 +19,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from rumor.messages import Address, Message, Name, Peer, Reply, Request, UserEvent
+from rumor.messages import Address, Message, Name, Peer, Query, Reply, Request, UserEvent
 
 M_co = TypeVar("M_co", covariant=True)
 
@@ -60,9 +60,25 @@ class Settled:
 
 @frozen
 class Deliver:
-    """Give the user an event that somebody sent to all members, perhaps this member itself."""
+    """Give the user what somebody said to all members, perhaps this member itself."""
 
-    event: UserEvent
+    event: UserEvent | Query
+
+
+@frozen
+class Collect:
+    """Give the user who asked under `tag` the answer of `source`; ``None``: it got the query."""
+
+    tag: int
+    source: Name
+    payload: bytes | None
+
+
+@frozen
+class Refuse:
+    """Tell the user that what it asked for under `tag` was not done: too much is under way."""
+
+    tag: int
 
 
 @frozen
@@ -134,4 +150,4 @@ Notification: TypeAlias = (
     | Conflicted[Peer]
 )
 
-Effect: TypeAlias = Send | Exchange | Answer | Settled | Deliver | Notification
+Effect: TypeAlias = Send | Exchange | Answer | Settled | Deliver | Collect | Refuse | Notification

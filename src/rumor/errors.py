@@ -5,7 +5,8 @@ RumorError
 ├── JoinFailed             no seed answered; the agent keeps its list and may try again
 ├── MetaTooLarge           also a ValueError: the metadata exceeds its limit, the old stays
 ├── EventTooLarge          also a ValueError: the event exceeds its limits, nobody was told
-├── Overloaded             too many events wait to be passed on; nobody was told, try again later
+├── QueryInvalid           also a ValueError: a query or answer is too long, or makes no sense
+├── Overloaded             too many events or queries are under way; nobody was told, try later
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
     ├── ForeignCluster     they are well formed, but of another cluster
@@ -40,8 +41,12 @@ class EventTooLarge(RumorError, ValueError):
     """An event's name or payload exceeds its limit in bytes. Nobody was told; shorten it."""
 
 
+class QueryInvalid(RumorError, ValueError):
+    """A query or an answer is too long or makes no sense. Nobody was asked or told; correct it."""
+
+
 class Overloaded(RumorError):
-    """Too many events still wait to be passed on. Nobody was told; try again in a second."""
+    """Too many events or queries are under way. Nobody was told; try again in a second."""
 
 
 class AgentClosed(RumorError):

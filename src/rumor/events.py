@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from rumor.messages import Address, Message, Reply, Request, Word
+from rumor.messages import Address, Message, Name, Query, Reply, Request, Word
 
 
 @frozen
@@ -76,6 +76,49 @@ class Happened:
     payload: bytes
 
 
+@frozen(kw_only=True)
+class Queried:
+    """The user asks all members, or some; collected under `tag` until settled with the answers.
+
+    Refused at once if too many queries are open, or too much waits to be passed on.
+    """
+
+    tag: int
+    name: str
+    payload: bytes = b""
+    names: tuple[Name, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    acks: bool = False
+    relays: int = 0
+    timeout: float | None = None
+    """Seconds; ``None``: as long as it takes in a cluster of this size."""
+
+
+@frozen
+class Replied:
+    """The user answers a query that it was given."""
+
+    query: Query
+    payload: bytes
+
+
+@frozen
+class Unasked:
+    """The user has heard enough of what it asked under `tag`."""
+
+    tag: int
+
+
 Event: TypeAlias = (
-    Received | Asked | Answered | Unanswered | Introduced | Described | Departed | Happened
+    Received
+    | Asked
+    | Answered
+    | Unanswered
+    | Introduced
+    | Described
+    | Departed
+    | Happened
+    | Queried
+    | Replied
+    | Unasked
 )

@@ -123,7 +123,39 @@ class Gossip:
     """Nothing but the updates that travel with it."""
 
 
-Message: TypeAlias = Ping | PingRequest | Ack | Nack | Gossip
+ANSWER_BYTES_MAX = 768
+"""An answer must fit into one datagram, also when it is passed on by others."""
+
+RELAYS_MAX = 8
+"""Members that may be asked to pass on one answer."""
+
+
+@frozen
+class QueryAck:
+    """`source` has got the query with that sequence number, and is one of those it is meant for."""
+
+    sequence: int
+    source: Name
+
+
+@frozen
+class QueryAnswer:
+    """What the user of `source` says to the query with that sequence number."""
+
+    sequence: int
+    source: Name
+    payload: bytes
+
+
+@frozen
+class QueryRelay:
+    """Please pass this on to `target`, the member that asks: what came straight may get lost."""
+
+    target: Name
+    word: QueryAck | QueryAnswer
+
+
+Message: TypeAlias = Ping | PingRequest | Ack | Nack | Gossip | QueryAck | QueryAnswer | QueryRelay
 
 
 # --- updates: piggybacked on messages ---------------------------------------------------------
@@ -194,7 +226,49 @@ class UserEvent:
         return self.clock, self.origin, self.incarnation, self.sequence
 
 
-Word: TypeAlias = Update | UserEvent
+QUERY_BYTES_MAX = 928
+"""The texts of a query together, with 6 bytes more for each filter: it must fit into one datagram,
+where it takes up to 96 bytes more."""
+
+
+@frozen
+class Query:
+    """A question to all members, or to some; see :mod:`rumor.core.queries`."""
+
+    clock: int
+    """Lamport's, as a user event's."""
+    origin: Name
+    incarnation: int
+    sequence: int
+    name: str
+    payload: bytes
+    address: Address
+    """Where answers go: whoever is asked by a newcomer may not know it yet."""
+    milliseconds: int
+    """How long the asker will listen."""
+    acks: bool
+    """Whether the asker wants to know who got the query."""
+    relays: int
+    """How many others shall pass on each answer, besides its own way."""
+    names: tuple[Name, ...] = ()
+    """Whom it is meant for; empty: everybody."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """And only those whose metadata say all of this."""
+
+    @property
+    def key(self) -> EventKey:
+        """What it is known by, and ordered by."""
+        return self.clock, self.origin, self.incarnation, self.sequence
+
+    @property
+    def weight(self) -> int:
+        """What is limited by :data:`QUERY_BYTES_MAX`."""
+        filters = (*self.names, *(text for tag in self.tags for text in tag))
+        texts = (self.origin, self.name, *filters)
+        return len(self.payload) + sum(len(text.encode()) for text in texts) + 6 * len(filters)
+
+
+Word: TypeAlias = Update | UserEvent | Query
 """What travels in the tail of a datagram."""
 
 

@@ -12,7 +12,17 @@ from typing import TypeVar
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Deliver, Effect, Exchange, Notification, Send, Settled
+from rumor.effects import (
+    Answer,
+    Collect,
+    Deliver,
+    Effect,
+    Exchange,
+    Notification,
+    Refuse,
+    Send,
+    Settled,
+)
 from rumor.events import Event, Received
 from rumor.messages import Ack, Address, Alive, Gossip, Message, Name, Peer, Ping, Word
 from rumor.wire import Wire, encode
@@ -40,7 +50,8 @@ def only(kind: type[E], effects: Iterable[Effect]) -> list[E]:
 
 def notifications(effects: Iterable[Effect]) -> list[Notification]:
     """Keep what users are told."""
-    return [e for e in effects if not isinstance(e, Send | Exchange | Answer | Settled | Deliver)]
+    orders = Send | Exchange | Answer | Settled | Deliver | Collect | Refuse
+    return [effect for effect in effects if not isinstance(effect, orders)]
 
 
 def told(effects: Iterable[Effect]) -> list[tuple[Address, Word]]:

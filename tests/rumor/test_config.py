@@ -9,8 +9,9 @@ import pytest
 
 from rumor.config import DATAGRAM_BYTES_MIN, ENVELOPE_BYTES_MAX, Config
 from rumor.errors import ConfigError
+from rumor.fields import NATURAL_MAX
 from rumor.messages import META_BYTES_MAX, NAME_BYTES_MAX, Alive, PingRequest
-from rumor.wire import CLUSTER_BYTES_MAX, NATURAL_MAX, Wire, encode
+from rumor.wire import CLUSTER_BYTES_MAX, Wire, encode
 
 
 @pytest.mark.parametrize("config", [Config.lan(), Config.wan(), Config.local()])

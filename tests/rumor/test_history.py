@@ -23,7 +23,7 @@ def test_what_is_remembered_is_the_latest_and_nothing_is_new_twice(
     heard: list[UserEvent], count_max: int
 ) -> None:
     """Whatever the order of arrival: the greatest keys of all that were heard."""
-    memory, delivered = Happenings(), list[EventKey]()
+    memory, delivered = Happenings[UserEvent](), list[EventKey]()
     for one in heard:
         if memory.is_new(one.key):
             delivered.append(one.key)
@@ -37,7 +37,7 @@ def test_what_is_remembered_is_the_latest_and_nothing_is_new_twice(
 
 def test_what_fell_out_is_not_new_and_not_asked_for() -> None:
     """Nobody can tell whether it was heard; and the newest of all may be too old to enter."""
-    memory = Happenings()
+    memory = Happenings[UserEvent]()
     for clock in (5, 6, 7):
         memory.add(event(clock), 2)
     give, missing = memory.compare((event(4).key, event(5).key, event(7).key, event(9).key))

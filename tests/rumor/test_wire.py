@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
+from rumor.fields import NATURAL_MAX
 from rumor.messages import (
+    ANSWER_BYTES_MAX,
     COORDINATE_DIMENSIONS,
+    QUERY_BYTES_MAX,
+    RELAYS_MAX,
     Ack,
     Alive,
     Coordinate,
@@ -27,6 +31,10 @@ from rumor.messages import (
     Ping,
     PingRequest,
     Push,
+    Query,
+    QueryAck,
+    QueryAnswer,
+    QueryRelay,
     Reply,
     Request,
     Same,
@@ -39,7 +47,7 @@ from rumor.messages import (
     Version,
     Word,
 )
-from rumor.wire import LENGTH_BYTES, NATURAL_MAX, Wire, decode_meta, encode, encode_meta
+from rumor.wire import LENGTH_BYTES, Wire, decode_meta, encode, encode_meta
 
 WIRE = Wire("c")
 
@@ -57,6 +65,10 @@ singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
 coordinates = st.builds(
     Coordinate, st.tuples(*[singles] * COORDINATE_DIMENSIONS), singles, singles, singles
 )
+answers = st.one_of(
+    st.builds(QueryAck, naturals, names),
+    st.builds(QueryAnswer, naturals, names, st.binary(max_size=ANSWER_BYTES_MAX)),
+)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ping, naturals, names, names),
     st.builds(PingRequest, naturals, names, names, addresses),
@@ -64,6 +76,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ack, naturals, names, coordinates),
     st.builds(Nack, naturals, names),
     st.just(Gossip()),
+    answers,
+    st.builds(QueryRelay, names, answers),
 )
 updates: st.SearchStrategy[Update] = st.one_of(
     st.builds(Alive, names, addresses, naturals, metas),
@@ -75,7 +89,15 @@ user_events = st.builds(
     UserEvent, naturals, names, naturals, naturals, names, st.binary(max_size=512)
 )
 event_keys = st.tuples(naturals, names, naturals, naturals)
-words: st.SearchStrategy[Word] = st.one_of(updates, user_events)
+queries = st.builds(
+    Query,
+    *(naturals, names, naturals, naturals, names, st.binary(max_size=300), addresses, naturals),
+    st.booleans(),
+    st.integers(0, RELAYS_MAX),
+    st.lists(names, max_size=3).map(tuple),
+    st.lists(st.tuples(names, names), max_size=2).map(tuple),
+).filter(lambda query: query.weight <= QUERY_BYTES_MAX)
+words: st.SearchStrategy[Word] = st.one_of(updates, user_events, queries)
 peers = st.one_of(
     st.builds(
         Peer, names, addresses, naturals, st.sampled_from([Health.ALIVE, Health.LEFT]), metas

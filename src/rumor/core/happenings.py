@@ -11,10 +11,14 @@ Each member remembers the latest ``events_max`` events of that order, neither mo
 tell what was heard already, and are given to members that come late, through the exchange. What
 falls below the oldest of them after that is refused, for nobody can tell any more whether it was
 heard: an event is delivered at most once in one life of a member.
+
+A member that knows the clock of its earlier life delivers nothing that is not later than that. It
+still remembers such events, so that its memory agrees with that of the others.
 """
 
 from __future__ import annotations
 
+from rumor.core.history import Happenings, Told
 from rumor.core.state import State
 from rumor.effects import Deliver, Settled
 from rumor.messages import UserEvent
@@ -25,27 +29,39 @@ CLOCK_LEAP_MAX = 1 << 32
 
 def say(state: State, tag: int, name: str, payload: bytes) -> None:
     """Tell everybody something, unless too much still waits to be passed on."""
-    waiting_max = max(1, state.config.events_max // 2)
-    if state.members.others and len(state.events) >= waiting_max:
+    if is_crowded(state):
         state.out.append(Settled(tag, 0))
         return
     mine = state.members.myself
     number = state.next_sequence()
-    clock = state.happenings.clock + 1
+    clock = state.clock + 1
     on_event(state, UserEvent(clock, mine.name, mine.incarnation, number, name, payload))
     state.out.append(Settled(tag, 1))
 
 
 def on_event(state: State, event: UserEvent) -> None:
     """Take an event of anybody: deliver it and pass it on, if it is new."""
-    happenings = state.happenings
-    if event.clock > happenings.clock + CLOCK_LEAP_MAX:
+    if not take(state, state.happenings, event):
+        return
+    if event.clock > state.clock_before:
+        state.out.append(Deliver(event))
+
+
+def is_crowded(state: State) -> bool:
+    """Whether so much waits to be passed on that our own user has to wait too."""
+    waiting_max = max(1, state.config.events_max // 2)
+    return state.members.others > 0 and len(state.events) >= waiting_max
+
+
+def take(state: State, memory: Happenings[Told], told: Told) -> bool:
+    """Remember what was said and pass it on; tell whether it is new."""
+    if told.clock > state.clock + CLOCK_LEAP_MAX:
         state.counts.refused += 1
-        return
-    happenings.clock = max(happenings.clock, event.clock)
-    if not happenings.is_new(event.key):
-        return
-    for forgotten in happenings.add(event, state.config.events_max):
+        return False
+    state.clock = max(state.clock, told.clock)
+    if not memory.is_new(told.key):
+        return False
+    for forgotten in memory.add(told, state.config.events_max):
         state.events.remove(forgotten)
-    state.events.put(event.key, state.encode(event))
-    state.out.append(Deliver(event))
+    state.events.put(told.key, state.encode(told))
+    return True

@@ -1,4 +1,4 @@
-"""The memory of user events: the latest of them in their order, and what fell out of it.
+"""The memory of user events, and of queries: the latest in their order, and what fell out of it.
 
 The order is that of their keys, the same at all members; so members that have heard the same
 remember the same, whatever the order in which they heard it.
@@ -7,19 +7,21 @@ remember the same, whatever the order in which they heard it.
 from __future__ import annotations
 
 from bisect import insort
+from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from rumor.messages import EventKey, UserEvent
+from rumor.messages import EventKey, Query, UserEvent
+
+Told = TypeVar("Told", UserEvent, Query)
 
 
 @define
-class Happenings:
-    """The latest events in their order, and the clock."""
+class Happenings(Generic[Told]):
+    """The latest events, or queries, in their order."""
 
-    clock: int = 0
     _keys: list[EventKey] = field(factory=list)
-    _events: dict[EventKey, UserEvent] = field(factory=dict)
+    _events: dict[EventKey, Told] = field(factory=dict)
     _floor: EventKey | None = None
     """The greatest key that was forgotten."""
 
@@ -32,11 +34,11 @@ class Happenings:
         return tuple(self._keys)
 
     @property
-    def events(self) -> tuple[UserEvent, ...]:
+    def events(self) -> tuple[Told, ...]:
         """What is remembered, the earliest first."""
         return tuple([self._events[key] for key in self._keys])
 
-    def get(self, key: EventKey) -> UserEvent | None:
+    def get(self, key: EventKey) -> Told | None:
         """The event of that key, if it is remembered."""
         return self._events.get(key)
 
@@ -44,7 +46,7 @@ class Happenings:
         """Whether an event was not heard before, as far as anybody can tell."""
         return key not in self._events and (self._floor is None or key > self._floor)
 
-    def add(self, event: UserEvent, count_max: int) -> list[EventKey]:
+    def add(self, event: Told, count_max: int) -> list[EventKey]:
         """Remember an event; return the keys of those forgotten for it."""
         insort(self._keys, event.key)
         self._events[event.key] = event
@@ -56,7 +58,7 @@ class Happenings:
             self._floor = forgotten[-1]
         return forgotten
 
-    def compare(self, theirs: tuple[EventKey, ...]) -> tuple[list[UserEvent], list[EventKey]]:
+    def compare(self, theirs: tuple[EventKey, ...]) -> tuple[list[Told], list[EventKey]]:
         """Decide which events to give to a peer that holds `theirs`, and which to ask for."""
         held = set(theirs)  # asked for membership, never iterated
         give = [self._events[key] for key in self._keys if key not in held]

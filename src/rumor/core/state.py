@@ -9,7 +9,7 @@ the datagrams at the end of a step, when everything that the step learnt is know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,7 +24,18 @@ from rumor.core.members import LIVE, Members, update_of
 from rumor.core.schedule import Schedule
 from rumor.core.suspicion import Suspicion, transmit_limit
 from rumor.effects import Effect, Send
-from rumor.messages import Address, Coordinate, EventKey, Gossip, Health, Message, Name, Word
+from rumor.messages import (
+    Address,
+    Coordinate,
+    EventKey,
+    Gossip,
+    Health,
+    Message,
+    Name,
+    Query,
+    UserEvent,
+    Word,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -43,6 +54,7 @@ class Due(Enum):
     RECONNECT = auto()
     REAP = auto()
     LEAVE = auto()
+    QUERY = auto()  # the time of a query of ours is up
 
 
 EVENTS_TURN = 4
@@ -109,6 +121,15 @@ class Departure:
 
 
 @define
+class Asking:
+    """A query of our own that is open: for whom, and who has acknowledged and answered."""
+
+    tag: int
+    acked: dict[Name, None] = field(factory=dict)
+    answered: dict[Name, None] = field(factory=dict)
+
+
+@define
 class Counts:
     """Work done since the start, for :class:`rumor.core.swim.Statistics`."""
 
@@ -131,11 +152,19 @@ class State:
     awareness: Awareness
     now: float
     sequence: int
+    tags_of: Callable[[bytes], Mapping[str, str]]
     overhead: int = 0
     """Bytes of each datagram that the driver needs for itself."""
     backlog: Backlog[Name] = field(factory=Backlog)
     events: Backlog[EventKey] = field(factory=Backlog)
-    happenings: Happenings = field(factory=Happenings)
+    happenings: Happenings[UserEvent] = field(factory=Happenings)
+    queries: Happenings[Query] = field(factory=Happenings)
+    asking: dict[int, Asking] = field(factory=dict)
+    """Queries of our own that are open, by their sequence number."""
+    clock: int = 0
+    """Lamport's, for events and queries alike."""
+    clock_before: int = 0
+    """What it was when an earlier life of ours ended: what is not later was heard then."""
     turn: int = 0
     """Counts datagrams, so that user events get their turn."""
     vivaldi: Vivaldi = field(init=False)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import frozen
 
 from rumor.config import Config
-from rumor.core import departure, exchange, happenings, probe, rumours
+from rumor.core import departure, exchange, happenings, probe, queries, rumours
 from rumor.core.awareness import Awareness
 from rumor.core.coordinates import distance
 from rumor.core.members import Members, update_of
@@ -35,8 +35,11 @@ from rumor.events import (
     Event,
     Happened,
     Introduced,
+    Queried,
     Received,
+    Replied,
     Unanswered,
+    Unasked,
 )
 from rumor.messages import (
     META_BYTES_MAX,
@@ -51,6 +54,10 @@ from rumor.messages import (
     Peer,
     Ping,
     PingRequest,
+    Query,
+    QueryAck,
+    QueryAnswer,
+    QueryRelay,
     StreamPing,
     UserEvent,
     Word,
@@ -84,13 +91,19 @@ class Statistics:
     """Newcomers, relays and seeds that a limit turned away."""
 
 
+def no_tags(_meta: bytes) -> Mapping[str, str]:
+    """Find no tags in metadata that nobody can read."""
+    return {}
+
+
 class Swim:
     """One member: takes what happened, says what to do.
 
     `me` is this member's own record, alive, with the address that others are to use. `encode` must
     give the bytes that the driver will put into a datagram for an update or a message
     (:func:`rumor.wire.encode`); the backlog packs datagrams by their length, and leaves `overhead`
-    bytes of each to the driver.
+    bytes of each to the driver. `tags_of` reads metadata, for queries that are meant for some
+    members only; `clock` is where an earlier life of this member ended.
     """
 
     def __init__(
@@ -101,7 +114,9 @@ class Swim:
         now: float,
         random: Random,
         encode: Callable[[Word | Message], bytes],
+        tags_of: Callable[[bytes], Mapping[str, str]] = no_tags,
         overhead: int = 0,
+        clock: int = 0,
     ) -> None:
         assert 1 <= len(me.name.encode()) <= NAME_BYTES_MAX, me.name
         assert len(me.meta) <= META_BYTES_MAX, len(me.meta)
@@ -113,7 +128,10 @@ class Swim:
             members=Members(me),
             awareness=Awareness(config.awareness_max),
             now=now,
+            tags_of=tags_of,
             overhead=overhead,
+            clock=clock,
+            clock_before=clock,
             sequence=random.getrandbits(32),  # acks meant for an earlier life fit no probe
         )
         state.backlog.put(me.name, encode(update_of(me)))
@@ -148,8 +166,14 @@ class Swim:
 
     @property
     def happened(self) -> tuple[UserEvent, ...]:
-        """The user events that are remembered, in their order."""
-        return self._state.happenings.events
+        """The user events that are remembered, in their order, but for those of an earlier life."""
+        state = self._state
+        return tuple(e for e in state.happenings.events if e.clock > state.clock_before)
+
+    @property
+    def clock(self) -> int:
+        """Lamport's clock; a later life of this member should be given it."""
+        return self._state.clock
 
     def distance(self, name: Name) -> float | None:
         """Estimate the round trip time to a member, in seconds; ``None`` before any ack of it."""
@@ -185,10 +209,13 @@ def _on_event(state: State, event: Event) -> None:
         case Received(source, message, updates):
             # Updates first, so that the answer already carries what they made of us.
             for update in updates:
-                if isinstance(update, UserEvent):
-                    happenings.on_event(state, update)
-                else:
-                    rumours.on_update(state, update)
+                match update:
+                    case UserEvent():
+                        happenings.on_event(state, update)
+                    case Query():
+                        queries.on_query(state, update)
+                    case _:
+                        rumours.on_update(state, update)
             _on_message(state, source, message)
         case Asked(call, request):
             if isinstance(request, StreamPing):
@@ -206,6 +233,12 @@ def _on_event(state: State, event: Event) -> None:
             rumours.describe(state, meta)
         case Happened(tag, name, payload):
             happenings.say(state, tag, name, payload)
+        case Queried():
+            queries.ask(state, event)
+        case Replied(query, payload):
+            queries.answer(state, query, payload)
+        case Unasked(tag):
+            queries.stop_asking(state, tag)
         case Departed(tag):
             departure.on_departed(state, tag)
         case _:
@@ -225,6 +258,10 @@ def _on_message(state: State, source: Address, message: Message) -> None:
             probe.on_ping_request(state, source, message)
         case Nack():
             probe.on_nack(state, message)
+        case QueryAck() | QueryAnswer():
+            queries.on_answer(state, message)
+        case QueryRelay():
+            queries.on_relay(state, message)
         case _:
             assert_never(message)
 
@@ -251,5 +288,7 @@ def _on_due(state: State, timer: Timer) -> None:
             rumours.reap(state, name)
         case (Due.LEAVE, _):
             departure.continue_departure(state)
+        case (Due.QUERY, int(sequence)):
+            queries.end(state, sequence)
         case _:
             raise AssertionError(timer)

@@ -37,6 +37,7 @@ from rumor.config import Config
 from rumor.core.swim import Statistics
 from rumor.effects import (
     Answer,
+    Collect,
     Conflicted,
     Deliver,
     Effect,
@@ -47,6 +48,7 @@ from rumor.effects import (
     Notification,
     Reaped,
     Recovered,
+    Refuse,
     Send,
     Settled,
     Suspected,
@@ -255,7 +257,7 @@ def _names(event: Event) -> Iterable[Name]:
             return ()
 
 
-_ORDERS = (Send, Exchange, Answer, Settled, Deliver)
+_ORDERS = (Send, Exchange, Answer, Settled, Deliver, Collect, Refuse)
 
 
 def _brief(peer: Peer) -> str:

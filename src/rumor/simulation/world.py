@@ -22,7 +22,17 @@ from typing import Any
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Deliver, Effect, Exchange, Notification, Send, Settled
+from rumor.effects import (
+    Answer,
+    Collect,
+    Deliver,
+    Effect,
+    Exchange,
+    Notification,
+    Refuse,
+    Send,
+    Settled,
+)
 from rumor.errors import ProtocolError
 from rumor.events import Departed, Described, Event, Introduced, Received
 from rumor.messages import Address, Name, Peer
@@ -293,6 +303,8 @@ class World:
                 self._emit(host, self.streams.reply, host, call, self.wire.pack_frame(reply))
             case Deliver():
                 self.counts["user events"] += 1
+            case Collect() | Refuse():
+                pass  # nobody here asks
             case Settled(tag, count):
                 host.settled[tag] = count
                 if tag == 2:

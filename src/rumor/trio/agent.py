@@ -8,10 +8,9 @@ that is there before it lets a timer fire, so that a process that slept wakes up
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from random import Random
 from types import MappingProxyType
 
 import trio
@@ -19,15 +18,19 @@ from attrs import define, field
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Conflicted, Deliver, Effect, Exchange, Notification, Send, Settled
-from rumor.errors import (
-    AgentClosed,
-    ConfigError,
-    EventTooLarge,
-    JoinFailed,
-    Overloaded,
-    ProtocolError,
+from rumor.effects import (
+    Answer,
+    Collect,
+    Conflicted,
+    Deliver,
+    Effect,
+    Exchange,
+    Notification,
+    Refuse,
+    Send,
+    Settled,
 )
+from rumor.errors import AgentClosed, EventTooLarge, JoinFailed, Overloaded, ProtocolError
 from rumor.events import (
     Answered,
     Asked,
@@ -36,27 +39,20 @@ from rumor.events import (
     Event,
     Happened,
     Introduced,
+    Replied,
     Unanswered,
+    Unasked,
 )
-from rumor.guard import OVERHEAD_BYTES
-from rumor.keyring import Keyring
-from rumor.messages import Address, Health, Name, Peer, Reply
+from rumor.fields import check_event_name, check_payload
+from rumor.messages import Address, Health, Name, Query, Reply
 from rumor.trio.inbox import Inbox
-from rumor.trio.mail import Mail, guard_of
-from rumor.trio.ports import OpenPort, open_sockets
+from rumor.trio.mail import Mail
+from rumor.trio.polls import Poll, Question, queried
 from rumor.trio.streams import ask, receive_request, send_reply
 from rumor.trio.subscription import Subscription
-from rumor.trio.traffic import AgentStatistics, Traffic
+from rumor.trio.traffic import AgentStatistics
 from rumor.trio.view import AgentEvent, Member, event_of, events_so_far, member_of
-from rumor.wire import (
-    Wire,
-    check_address,
-    check_event_name,
-    check_name,
-    check_payload,
-    encode,
-    encode_meta,
-)
+from rumor.wire import encode_meta
 
 logger = logging.getLogger("rumor")
 
@@ -82,7 +78,7 @@ class Waiting:
 
 
 class Agent:
-    """A running member; made by :func:`open_agent`."""
+    """A running member; made by :func:`~rumor.trio.opening.open_agent`."""
 
     def __init__(
         self,
@@ -102,6 +98,7 @@ class Agent:
         self._serving = 0
         self._numbers = count(1)
         self._waiting: dict[int, Waiting] = {}
+        self._polls: dict[int, Poll] = {}
         self._replies: dict[int, Reply] = {}
         self._failures: dict[Address, str] = {}
         self._subscriptions: dict[int, Subscription] = {}
@@ -190,6 +187,57 @@ class Agent:
             raise Overloaded("too many events wait to be passed on; nobody was told, wait a little")
 
     @asynccontextmanager
+    async def query(
+        self,
+        name: str,
+        payload: bytes = b"",
+        *,
+        names: Iterable[Name] = (),
+        tags: Mapping[str, str] = MappingProxyType({}),
+        acks: bool = False,
+        relays: int = 0,
+        timeout: float | None = None,  # noqa: ASYNC109  # how long others listen, too
+    ) -> AsyncIterator[Poll]:
+        """Ask all members something, ourselves included, and collect what they answer.
+
+        Args:
+            name: what is asked for, at most 64 bytes.
+            payload: what is asked with it, at most 512 bytes.
+            names: ask these members only; nobody named: all.
+            tags: ask only members whose metadata say all of this.
+            acks: have everybody who gets the query say so, see :attr:`Poll.acknowledged`.
+            relays: have each answer passed on by so many others too, 8 at most; for lossy links.
+            timeout: seconds until the poll ends; ``None``: long enough for a cluster of this size.
+
+        Raises :class:`~rumor.errors.QueryInvalid` for what is too long or makes no sense, and
+        :class:`~rumor.errors.Overloaded` while too many queries are open or too much waits to be
+        passed on; nobody was asked then.
+        """
+        self._check_open()
+        number, me = next(self._numbers), self._swim.members[self.name]
+        event = queried(
+            number,
+            me,
+            name,
+            payload,
+            names=names,
+            tags=tags,
+            acks=acks,
+            relays=relays,
+            timeout=timeout,
+        )
+        poll = self._polls[number] = Poll()
+        try:
+            self._command(event)
+            if poll.is_refused:
+                raise Overloaded("too much is under way; nobody was asked, wait a little")
+            yield poll
+        finally:
+            if not self._closed:
+                self._command(Unasked(number))
+            del self._polls[number]
+
+    @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[Subscription]:
         """Follow the membership: first the members as they stand, then every change.
 
@@ -227,6 +275,8 @@ class Agent:
         self._closed = True
         for subscription in self._subscriptions.values():
             subscription.close()
+        for poll in self._polls.values():
+            poll.close()
 
     def _pump(self, *commands: Event) -> None:
         """Let the core take everything that is there, and carry out its orders."""
@@ -255,13 +305,18 @@ class Agent:
                 self._nursery.start_soon(self._exchange, effect)
             case Answer(call, reply):
                 self._replies[call] = reply
-            case Deliver(event):
-                for subscription in self._subscriptions.values():
-                    subscription.put_nowait(event)
+            case Deliver(told):
+                self._put(Question(told, self._reply) if isinstance(told, Query) else told)
+            case Collect(tag, source, payload):
+                self._polls[tag].put_nowait(source, payload)
+            case Refuse(tag):
+                self._polls[tag].refuse()
             case Settled(tag, answered):
                 if (waiting := self._waiting.get(tag)) is not None:
                     waiting.count = answered
                     waiting.settled.set()
+                elif (poll := self._polls.get(tag)) is not None:
+                    poll.close()
             case _:
                 self._publish(effect)
 
@@ -271,9 +326,15 @@ class Agent:
         what = type(notification).__name__.lower()
         logger.log(level, "%s: %s %s (%s:%d)", self.name, peer.name, what, *peer.address)
         if self._subscriptions:
-            event = event_of(notification)
-            for subscription in self._subscriptions.values():
-                subscription.put_nowait(event)
+            self._put(event_of(notification))
+
+    def _put(self, event: AgentEvent) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.put_nowait(event)
+
+    def _reply(self, query: Query, payload: bytes) -> None:
+        self._check_open(left_is_fine=True)
+        self._command(Replied(query, payload))
 
     # --- the network ---------------------------------------------------------------------------
 
@@ -343,97 +404,3 @@ class Agent:
             raise AgentClosed(f"{self.name} is closed; nothing was done, open a new agent")
         if not left_is_fine and self._swim.members[self.name].health is Health.LEFT:
             raise AgentClosed(f"{self.name} has left; nothing was done, open a new agent")
-
-
-@asynccontextmanager
-async def open_agent(
-    name: Name,
-    *,
-    bind: Address = ("127.0.0.1", 0),
-    advertise: Address | None = None,
-    meta: Mapping[str, str] = MappingProxyType({}),
-    seeds: Sequence[Address] = (),
-    config: Config | None = None,
-    cluster: str = "default",
-    keyring: Keyring | None = None,
-    listener: trio.abc.Listener[trio.abc.Stream] | None = None,
-    open_port: OpenPort = open_sockets,
-    random: Random | None = None,
-) -> AsyncIterator[Agent]:
-    """Run one member of a cluster for as long as the context lasts.
-
-    Args:
-        name: unique in the cluster, 1 to 128 bytes.
-        bind: numeric host and port for UDP and TCP; port 0: any that is free for both.
-        advertise: where the others are to find us, if not at `bind`; needed behind NAT, and if
-            `bind` is a wildcard such as ``0.0.0.0``.
-        meta: what this member says of itself, at most 512 bytes when encoded.
-        seeds: addresses of some members, asked before the context begins. If none answers the
-            agent goes on trying; use :meth:`Agent.join` to insist.
-        config: times and limits; the LAN preset by default.
-        cluster: a name of at most 64 bytes; agents of different clusters do not hear each other.
-        keyring: the keys of the cluster, the same for all its members. Without it everything is
-            sent in clear, anybody who reaches the port can speak for anybody; the log warns once.
-        listener: gives TCP streams, if somebody else listens at the port of `bind`; each must
-            still begin with the four bytes ``RUM1``. The agent closes it.
-        open_port: the network; sockets by default, see :mod:`rumor.trio.memory` for another.
-        random: the source of chance; seeded by the system by default.
-
-    Raises :class:`~rumor.errors.ConfigError` for arguments that make no sense, ``OSError`` if the
-    address is taken. Leaving the context without :meth:`Agent.leave` looks like a crash to the
-    others, which is what it is for.
-    """
-    wire = Wire(cluster)
-    config = Config.lan() if config is None else config
-    _check(name, bind, advertise)
-    encoded = encode_meta(meta)
-    guard = guard_of(name, keyring, cluster)
-    port = await open_port(bind, listener=listener)
-    failure: Exception | None = None
-    try:
-        swim = Swim(
-            Peer(name, advertise or port.address, meta=encoded),
-            config,
-            now=trio.current_time(),
-            random=random or Random(),
-            encode=encode,
-            overhead=0 if guard is None else OVERHEAD_BYTES,
-        )
-        async with trio.open_nursery() as nursery:
-            mail = Mail(name, port, wire, guard, Traffic())
-            agent = Agent(swim, mail, config, nursery)
-            nursery.start_soon(agent.run)
-            try:
-                await _join_if_possible(agent, seeds)
-                yield agent
-            except Exception as error:  # noqa: BLE001  # raised again below, not in a group
-                failure = error
-            finally:
-                agent.close()
-                nursery.cancel_scope.cancel()
-    finally:
-        port.close()
-        await trio.aclose_forcefully(port.listener)
-    if failure is not None:
-        raise failure
-
-
-async def _join_if_possible(agent: Agent, seeds: Sequence[Address]) -> None:
-    try:
-        await agent.join(seeds)
-    except JoinFailed as error:
-        logger.warning("%s: %s", agent.name, error)
-
-
-def _check(name: Name, bind: Address, advertise: Address | None) -> None:
-    try:
-        check_name(name)
-        if advertise is not None:
-            check_address(list(advertise))
-    except ProtocolError as error:
-        raise ConfigError(f"name={name!r}, advertise={advertise}: {error}") from error
-    if advertise is None and bind[0] in ("0.0.0.0", "::", ""):  # noqa: S104  # refused, not bound
-        raise ConfigError(
-            f"bind={bind} is a wildcard that nobody can connect to; say in `advertise` where "
-            "the others are to find this member",
-        )

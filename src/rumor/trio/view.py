@@ -21,6 +21,7 @@ from rumor.effects import (
 )
 from rumor.errors import ProtocolError
 from rumor.messages import Address, Health, Incarnation, Name, Peer, UserEvent
+from rumor.trio.polls import Question
 from rumor.wire import decode_meta
 
 
@@ -57,20 +58,24 @@ MembershipEvent: TypeAlias = (
 )
 
 
-AgentEvent: TypeAlias = MembershipEvent | UserEvent
+AgentEvent: TypeAlias = MembershipEvent | UserEvent | Question
 """What a subscription gives."""
+
+
+def tags_of(meta: bytes) -> Mapping[str, str]:
+    """Read metadata; there are none in what cannot be read."""
+    try:
+        return MappingProxyType(decode_meta(meta))
+    except ProtocolError:
+        return MappingProxyType({})
 
 
 def member_of(peer: Peer) -> Member:
     """Show a record to users."""
-    try:
-        meta = decode_meta(peer.meta)
-    except ProtocolError:
-        meta = {}
     return Member(
         peer.name,
         peer.address,
-        MappingProxyType(meta),
+        tags_of(peer.meta),
         peer.health,
         peer.incarnation,
     )
