@@ -325,3 +325,17 @@ def test_a_learner_that_is_not_joining_is_never_promoted(make_group):
     group.pass_time(3.0)
 
     assert members_of(group, "a") == Members(voters=tuple("abc"), learners=("d",))
+
+
+def test_a_leader_may_make_itself_a_joining_learner(make_group):
+    """It leads until the change is committed, then the next leader promotes it again."""
+    group = make_group()
+    group.elect("a")
+    members = Members(voters=("b", "c"), learners=("a",), joining=("a",))
+    group.step("a", MembersProposed(1, members))
+    group.pass_time(3.0)
+
+    leader = group.leader()
+
+    assert leader in ("b", "c")
+    assert Members(voters=("a", "b", "c")) == members_of(group, leader)

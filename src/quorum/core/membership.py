@@ -104,7 +104,9 @@ def promote_learners(state: State) -> None:
     members = state.log.members
     if not members.joining or members.joint or state.transfer is not None:
         return
-    ready = tuple(name for name in members.joining if state.peers[name].caught_up)
+    # A leader on its way out may be a joining learner itself: the next one will see to it.
+    peers = state.peers.items()
+    ready = tuple(name for name, peer in peers if name in members.joining and peer.caught_up)
     if ready and state.commit >= max(state.term_start, state.log.members_index):
         voters = (*members.voters, *ready)
         append_members(state, _towards(members, evolve(members, voters=voters)))

@@ -23,6 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from attrs import Factory, define, field
@@ -172,16 +173,19 @@ class Invariants:
         if view.role is Role.LEADER:
             if before != (Role.LEADER, view.term):
                 self._check_elected(name, view)
+            elif view.members[0] > members[0]:
+                self._check_change(name, view, members, statistics.commit)
+            if not view.members[1].is_voter(name) and statistics.commit >= view.members[0]:
+                raise Violation("Configuration", f"{name} leads a cluster that it has left")
             self._check_match(name, view, statistics)
         elif before[0] is Role.LEADER:
             self.counts["step-down"] += 1
         if statistics.commit != view.commit:
             led = view.role is Role.LEADER and before == (Role.LEADER, view.term)
             if led:
-                # A change that this step proposed counts already. A joint configuration counts
-                # until it is committed, and C_new comes after that.
-                force = members[1] if members[1].joint else view.members[1]
-                self._check_counted(name, view, statistics.commit, force)
+                # By the configuration from before the step: one that it appended is not older than
+                # what it committed.
+                self._check_counted(name, view, statistics.commit, members[1])
             elif statistics.commit > self.commit and before[0] is not Role.LEADER:
                 raise Violation("Commit", f"{name} committed {statistics.commit} before a leader")
             self._check_commit(name, view, statistics.commit)
@@ -190,8 +194,9 @@ class Invariants:
 
     # The machine
 
-    def applied(self, name: NodeId, index: Index, result: Any) -> None:
-        """A machine gave this result."""
+    def applied(self, name: NodeId, index: Index, result: Any) -> bool:
+        """A machine gave this result; return whether it is the first to apply this entry."""
+        news = index not in self._results
         first = self._results.setdefault(index, result)
         if first != result:
             raise Violation(
@@ -199,6 +204,7 @@ class Invariants:
                 f"entry {index} gave {result!r} on {name} and {first!r} elsewhere: the machine is "
                 "not deterministic, or was fed differently",
             )
+        return news
 
     def snapshotted(self, name: NodeId, index: Index, data: bytes) -> None:
         """A machine was saved."""
@@ -268,6 +274,9 @@ class Invariants:
             kept = log.at(entries.first)
             if kept is not None and kept[0] == entries.terms[0]:
                 raise Violation("Log Matching", f"{name} truncated entries that do match")
+        stamps = (log.last_stamp, *entries.stamps)
+        if any(late < early for early, late in pairwise(stamps)) and entries.first > log.last:
+            raise Violation("Cluster clock", f"{name} appends entries stamped {stamps}")
         mismatch = log.write(entries)
         if mismatch is not None:
             raise Violation("Log Matching", f"{name} has another entry at {mismatch}")
@@ -306,11 +315,29 @@ class Invariants:
             raise Violation("Election Safety", f"{leader} and {name} lead term {view.term}")
         if self._votes.get((name, view.term)) != name:
             raise Violation("Vote durability", f"{name} leads {view.term} by a vote not on disk")
+        voted = {voter for voter in self.disks if self._votes.get((voter, view.term)) == name}
+        if not is_quorum(view.members[1], voted):
+            raise Violation("Election", f"{name} leads {view.term} by the votes of {sorted(voted)}")
         view.match = {}
         index = max((index for term, index in self._tips if term < view.term), default=0)
         mine = view.log.at(index)
         if view.log.last < index or (mine is not None and mine != self.committed[index]):
             raise Violation("Leader Completeness", f"{name} leads without entry {index}")
+
+    def _check_change(
+        self, name: NodeId, view: View, before: tuple[Index, Members], commit: Index
+    ) -> None:
+        """A leader begins a change when the one before is over, and it has committed itself (§6).
+
+        The latter is the correction of 2015 to the thesis' chapter 4.
+        """
+        entry = view.log.at(commit)
+        if commit < before[0] or (entry is not None and entry[0] != view.term):
+            raise Violation("Configuration", f"{name} changes members with {commit} committed")
+        old, new = before[1], view.members[1]
+        promoted = set(new.voters) - set(old.voters)
+        if promoted and set(old.voters) < set(new.voters) and promoted <= set(old.joining):
+            self.counts["learner promoted"] += 1
 
     def _check_match(self, name: NodeId, view: View, statistics: Statistics) -> None:
         for peer, match in statistics.match:

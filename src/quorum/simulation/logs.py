@@ -36,6 +36,8 @@ class Log:
     """Term and chain of the entry before `first`."""
     configurations: list[tuple[Index, Members]] = Factory(list)
     """Those in the log, after the one of the mark."""
+    last_stamp: int = 0
+    """Cluster time of the entry that was written last."""
 
     @classmethod
     def recovered(cls, ledger: Ledger, recovered: Recovered) -> Log | None:
@@ -74,6 +76,7 @@ class Log:
         self.first, self.mark, self.base = mark.index + 1, mark, (mark.term, chain)
         self.terms, self.chains = [], []
         self.configurations = [(mark.members_index, mark.members)]
+        self.last_stamp = mark.stamp
         return True
 
     def write(self, entries: Entries) -> Index | None:
@@ -97,4 +100,5 @@ class Log:
             self.chains.append(chain)
             if kind == Kind.MEMBERS and index > self.mark.index:
                 self.configurations.append((index, Members.from_bytes(payload)))
+        self.last_stamp = entries.stamps[-1] if entries else self.last_stamp
         return None

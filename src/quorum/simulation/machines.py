@@ -14,8 +14,10 @@ from typing import Any
 
 from attrs import frozen
 
+from quorum.envelope import MAGIC, Request, parse
 from quorum.machine import CommandMachine, StateMachine
 from quorum.messages import Entry
+from quorum.sessions import Sessions
 
 KEY_LIFE = 24
 """Operations on one list before clients move on to a new one; bounds the linearizability search."""
@@ -65,12 +67,25 @@ class Workload:
         """What a reader sees; None when only the freshness of reads is checked."""
         del machine, key
 
+    def repeats(self, command: bytes, result: Any) -> bool:
+        """Whether this result shows that something was done twice."""
+        del command, result
+        return False
+
 
 class ListsWorkload(Workload):
-    """The default: unique appends to a few lists at a time, and reads of them."""
+    """The default: unique appends to a few lists at a time, and reads of them.
 
-    def __init__(self) -> None:
-        super().__init__(Lists, lambda random: random.randbytes(1))
+    Some clients have sessions. Few sessions are remembered, and not for long, so that they end.
+    """
+
+    def __init__(self, random: Random) -> None:
+        limits = {
+            "sessions_max": random.choice((1, 2, 100)),
+            "window_max": random.choice((1, 4)),
+            "ttl_ms": random.choice((500, 5_000, 1_000_000)),
+        }
+        super().__init__(lambda: Sessions(Lists(), **limits), lambda random: random.randbytes(1))
 
     def write(self, random: Random, unique: int) -> tuple[str, bytes]:
         """An append of this unique number to one of two lists now in use."""
@@ -79,5 +94,12 @@ class ListsWorkload(Workload):
 
     def read(self, machine: StateMachine, key: str) -> tuple[int, ...]:
         """The whole list."""
-        assert isinstance(machine, Lists)
-        return machine.read(key)
+        assert isinstance(machine, Sessions)
+        assert isinstance(machine.machine, Lists)
+        return machine.machine.read(key)
+
+    def repeats(self, command: bytes, result: Any) -> bool:
+        """Whether the list that an append returned has a value twice."""
+        if command.startswith(MAGIC) and parse(command)[0] is not Request.COMMAND:
+            return False
+        return isinstance(result, tuple) and len(set(result)) < len(result)

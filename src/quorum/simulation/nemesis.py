@@ -83,12 +83,17 @@ class Nemesis:
         return world.nodes[world.leader]
 
     def _members(self) -> Members:
-        """A configuration out of the blue: any voters, any learners."""
+        """A configuration out of the blue: any voters, any learners, who may be joining."""
         names = list(self.world.nodes)
         self.world.random.shuffle(names)
         voters = self.world.random.randint(1, len(names))
         learners = self.world.random.randint(voters, len(names))
-        return Members(voters=tuple(names[:voters]), learners=tuple(names[voters:learners]))
+        joining = self.world.random.choice((voters, learners))
+        return Members(
+            voters=tuple(names[:voters]),
+            learners=tuple(names[voters:learners]),
+            joining=tuple(names[voters:joining]),
+        )
 
     # Making whole
 

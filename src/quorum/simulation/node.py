@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
+from quorum.config import Config
 from quorum.core.raft import Raft
 from quorum.effects import Apply, Restore, Snapshot
 from quorum.events import Event
@@ -23,6 +24,7 @@ class Node:
     """One server. What is not on the disk is lost when it crashes."""
 
     id: NodeId
+    config: Config
     disk: Disk
     machine: StateMachine
     rate: float = 1.0

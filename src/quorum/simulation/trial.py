@@ -15,9 +15,9 @@ from random import Random
 from attrs import define, field
 
 from quorum.config import Config
-from quorum.machine import StateMachine
+from quorum.machine import StateMachine, snapshot_bytes
 from quorum.messages import Members
-from quorum.simulation.clients import Call, Outcome
+from quorum.simulation.clients import Call, Outcome, Session
 from quorum.simulation.faults import Faults, Pace, draw_config
 from quorum.simulation.invariants import Violation
 from quorum.simulation.linearizability import TooHard, unexplained
@@ -58,8 +58,10 @@ def run(
     """
     if (machine is None) != (command is None):
         raise TypeError("a machine of your own needs commands of your own: give both or neither")
-    workload = ListsWorkload() if machine is None or command is None else Workload(machine, command)
     random = Random(seed)
+    workload = (
+        ListsWorkload(random) if machine is None or command is None else Workload(machine, command)
+    )
     config = draw_config(random) if config is None else config
     faults = Faults.draw(random) if faults is None else faults
     names = [f"n{number}" for number in range(1, nodes + 3)]
@@ -85,6 +87,8 @@ class _Trial:
     nemesis: Nemesis
     calls: list[list[Call]] = field(factory=list)
     """The newest calls of each client."""
+    sessions: list[Session | None] = field(factory=list)
+    """Of each client, if it has any."""
     stopped: bool = False
 
     def report(self) -> Report:
@@ -120,8 +124,10 @@ class _Trial:
 
     def _chaos(self) -> None:
         world = self.world
+        known = isinstance(world.workload, ListsWorkload)
         for client in range(world.random.randint(1, CLIENTS_MAX)):
             self.calls.append([])
+            self.sessions.append(Session() if known and world.random.random() < 0.4 else None)
             world.after(world.spread(world.pace.think), self._client, client)
         self.nemesis.begin()
         while world.steps < self.steps:
@@ -134,15 +140,15 @@ class _Trial:
         world = self.world
         calls = self.calls[client]
         patience = world.config.election_timeout * 3
-        if not any(call.outcome is Outcome.OPEN for call in calls):
-            self.calls[client] = self._call(calls)
-        elif world.now - calls[0].invoked > patience:
+        if not any(call.outcome is Outcome.OPEN and call.trying for call in calls):
+            self.calls[client] = self._call(calls, self.sessions[client])
+        elif world.now - calls[0].tried > patience:
             world.clients.abandoned(calls)
         # Whoever was turned away waits a little longer.
         failed = any(call.outcome is Outcome.FAILED for call in calls)
         world.after(world.spread(world.pace.think * (5 if failed else 1)), self._client, client)
 
-    def _call(self, before: list[Call]) -> list[Call]:
+    def _call(self, before: list[Call], session: Session | None) -> list[Call]:
         """Call the server that answered last time; else the leader that one hears of; or any.
 
         Clients that stay with a leader which others have given up find out whether it knows.
@@ -156,12 +162,15 @@ class _Trial:
         node = world.nodes[name]
         if not node.up:
             return []
-        event, calls = world.clients.ask(
-            name,
-            world.now,
-            lambda age: world.observer.commit_at(max(0.0, world.now - age / node.rate)),
-            world.config.election_timeout * world.random.random(),
-        )
+        if session is not None and (session.asking or world.random.random() < 0.8):
+            event, calls = world.clients.ask_in(session, name, world.now)
+        else:
+            event, calls = world.clients.ask(
+                name,
+                world.now,
+                lambda age: world.observer.commit_at(max(0.0, world.now - age / node.rate)),
+                world.config.election_timeout * world.random.random(),
+            )
         world.post(node, event)
         return calls
 
@@ -207,15 +216,10 @@ class _Trial:
         )
 
     def _answered(self, whole: list[Node]) -> bool:
-        """No call is open; but for a write that was overwritten by a log that ends before it.
-
-        It learns its fate when another entry takes its place, and by now nobody writes any more.
-        """
-        names = [node.id for node in self._wanted(whole)]
+        """Nobody waits for an answer of a server that is whole, a member or not."""
+        names = [node.id for node in whole]
         return not any(
-            call.outcome is Outcome.OPEN
-            and call.node in names
-            and call.index <= self.world.observer.commit
+            call.outcome is Outcome.OPEN and call.trying and call.node in names
             for call in self.world.clients.calls
         )
 
@@ -244,15 +248,15 @@ class _Trial:
                     raise Violation("Linearizability", f"no order explains what clients saw: {key}")
         machine = world.workload.machine()
         results = world.observer.results()
-        snapshots = {0: machine.snapshot()}
+        snapshots = {0: snapshot_bytes(machine)}
         for index in sorted(world.applied):
             (result,) = machine.apply(world.applied[index])
             if index in results and results[index] != result:
                 raise Violation("State Machine Safety", f"replay differs at {index}")
-            snapshots = {index: machine.snapshot()}
+            snapshots = {index: snapshot_bytes(machine)}
         last = max(snapshots)
         for node in world.nodes.values():
-            if node.up and node.applied >= last and node.machine.snapshot() != snapshots[last]:
+            if node.up and node.applied >= last and snapshot_bytes(node.machine) != snapshots[last]:
                 raise Violation("State Machine Safety", f"{node.id} differs from a replay")
 
 

@@ -17,6 +17,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from attrs import evolve
+
 from quorum import wire
 from quorum.config import Config
 from quorum.core.raft import Raft
@@ -39,10 +41,12 @@ from quorum.events import (
     Compacted,
     Event,
     Persisted,
+    ReadRequested,
     Received,
     SnapshotArrived,
     SnapshotSent,
 )
+from quorum.machine import snapshot_bytes
 from quorum.messages import Entries, Index, InstallSnapshot, Kind, Members, Message, NodeId
 from quorum.simulation.clients import Clients
 from quorum.simulation.disks import Disk, Save
@@ -55,6 +59,9 @@ from quorum.simulation.trace import Flight, Trace
 
 ROUNDING = 1e-7
 """Seconds that a sum of floating-point times may be off."""
+
+DOUBT_TIMEOUTS = 10
+"""Election timeouts after a change of leader for which a command waits for its verdict."""
 
 SPINS_MAX = 50
 """Steps in a row for a deadline that stays in the past before the core is said to spin."""
@@ -82,8 +89,14 @@ class World:
         self.steps = self.events = 0
         self.counts: Counter[str] = Counter()
         self.network = Network(random, pace.network, faults, self.counts)
+        priorities = random.choice(((1.0,), (1.0,), (1.0, 0.5, 0.25)))
         self.nodes = {
-            name: Node(id=name, disk=Disk.bootstrap(bootstrap), machine=workload.machine())
+            name: Node(
+                id=name,
+                config=evolve(config, priority=random.choice(priorities)),
+                disk=Disk.bootstrap(bootstrap),
+                machine=workload.machine(),
+            )
             for bootstrap, names in ((members, members.everyone), (Members(), spares))
             for name in names
         }
@@ -132,7 +145,7 @@ class World:
         node.core = Raft(
             node.id,
             node.disk.load(),
-            self.config,
+            node.config,
             now=node.local(self.now),
             random=Random(self.random.getrandbits(64)),
         )
@@ -187,6 +200,7 @@ class World:
         for effect in effects:
             self.observer.ordered(node.id, effect)
         self.observer.stepped(node.id, statistics, self.now)
+        self._count_leases(events, effects)
         life = node.life
         deadly = self.random.random() < self.faults.crash_in_effects
         fatal = self.random.randint(0, len(effects)) if deadly else -1
@@ -198,6 +212,17 @@ class World:
             self.crash(node, "crash between effects")
         if node.life == life:
             self._set_alarm(node)
+
+    def _count_leases(self, events: list[Event], effects: list[Effect]) -> None:
+        """A read that is answered in the step in which it came was answered without a round."""
+        leased = [
+            event.tag
+            for event in events
+            if isinstance(event, ReadRequested) and event.lease and not event.max_age
+        ]
+        if leased and len(self.nodes) > 1:
+            answered = [effect.tag for effect in effects if isinstance(effect, Answer)]
+            self.observer.counts["read under a lease"] += len({*leased} & {*answered})
 
     def _local(self, node: Node) -> float:
         """The server's clock; at an alarm not a rounding error before the deadline."""
@@ -252,6 +277,10 @@ class World:
                 self._send_snapshot(node, effect)
             case Announce(leader=leader):
                 self.leader = leader if leader is not None else self.leader
+                # Whoever put callers' commands into its log may lead no more: they wait a while.
+                patience = DOUBT_TIMEOUTS * self.config.election_timeout
+                doubtful = self.clients.placed(node.id)
+                self.after(patience, self.clients.give_up, node.id, doubtful, node=node)
 
     def _send(self, node: Node, to: NodeId, message: Message) -> None:
         delays = self.network.copies(node.id, to)
@@ -310,7 +339,7 @@ class World:
                 node.applied = entries.last
                 self.post(node, Applied(node.applied))
             case Snapshot(mark):
-                data = node.machine.snapshot()
+                data = snapshot_bytes(node.machine)
                 self.observer.snapshotted(node.id, mark.index, data)
                 node.disk.queue.append(Save(mark, data))
                 self._write(node)
@@ -336,10 +365,15 @@ class World:
             for index, term, result in zip(
                 range(start, start + length), run.terms, results, strict=True
             ):
-                if command:
-                    self.observer.applied(node.id, index, result)
+                if command and self.observer.applied(node.id, index, result):
+                    self._check_once(index, entries.payloads[index - entries.first], result)
                 self.clients.applied(node.id, index, term, result, self.now)
             start += length
+
+    def _check_once(self, index: Index, command: bytes, result: object) -> None:
+        """Thesis 6.3: a command is applied once, however often its client sends it."""
+        if self.workload.repeats(command, result):
+            raise Violation("Exactly once", f"entry {index} shows something done twice: {result}")
 
     # Snapshots between servers
 
