@@ -76,16 +76,23 @@ class Workload:
 class ListsWorkload(Workload):
     """The default: unique appends to a few lists at a time, and reads of them.
 
-    Some clients have sessions. Few sessions are remembered, and not for long, so that they end.
+    Some of its clients have sessions, within these limits.
     """
 
-    def __init__(self, random: Random) -> None:
-        limits = {
-            "sessions_max": random.choice((1, 2, 100)),
-            "window_max": random.choice((1, 4)),
-            "ttl_ms": random.choice((500, 5_000, 1_000_000)),
-        }
+    def __init__(
+        self, *, sessions_max: int = 100, window_max: int = 4, ttl_ms: int = 1_000_000
+    ) -> None:
+        limits = {"sessions_max": sessions_max, "window_max": window_max, "ttl_ms": ttl_ms}
         super().__init__(lambda: Sessions(Lists(), **limits), lambda random: random.randbytes(1))
+
+    @classmethod
+    def draw(cls, random: Random) -> ListsWorkload:
+        """One seed's limits: few sessions are remembered, and not for long, so that they end."""
+        return cls(
+            sessions_max=random.choice((1, 2, 100)),
+            window_max=random.choice((1, 4)),
+            ttl_ms=random.choice((500, 5_000, 1_000_000)),
+        )
 
     def write(self, random: Random, unique: int) -> tuple[str, bytes]:
         """An append of this unique number to one of two lists now in use."""
