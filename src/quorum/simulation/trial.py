@@ -60,7 +60,9 @@ def run(
         raise TypeError("a machine of your own needs commands of your own: give both or neither")
     random = Random(seed)
     workload = (
-        ListsWorkload(random) if machine is None or command is None else Workload(machine, command)
+        ListsWorkload.draw(random)
+        if machine is None or command is None
+        else Workload(machine, command)
     )
     config = draw_config(random) if config is None else config
     faults = Faults.draw(random) if faults is None else faults
