@@ -10,6 +10,7 @@ BENCHMARKS = {
     "latency": "what one caller waits, beside a bare sync and a bare round trip",
     "reads": "linearizable reads: by a round of messages, under a lease, and stale",
     "failover": "SIGKILL of the leader under load; and elections that nobody asked for",
+    "growth": "what grows with the log, the cluster, the payload and the snapshot",
     "core": "the Raft core alone: three servers in one thread, no input or output",
     "wire": "messages as bytes, beside cbor2",
     "journal": "the journal, beside a bare write and sync of the same bytes",

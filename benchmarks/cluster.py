@@ -68,6 +68,7 @@ class Node:
     """One process, and the lines that it wrote and nobody has read yet."""
 
     process: trio.Process
+    argv: Sequence[str]
     _pending: bytes = field(init=False, default=b"")
 
     async def tell(self, **command: object) -> None:
@@ -89,6 +90,10 @@ class Node:
                 raise SystemExit("a node ended before it answered; run it alone to see why")
             self._pending += data
 
+    def drop(self) -> None:
+        """Forget the lines of an earlier life."""
+        self._pending = b""
+
     def cpu(self) -> float:
         """Seconds of processor time that it has used, in its own code and the kernel's."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -101,6 +106,7 @@ class Cluster:
 
     nodes: list[Node]
     leader: Node
+    _nursery: trio.Nursery
 
     async def find_leader(self) -> None:
         """Ask round until one of those alive leads and has applied something."""
@@ -111,6 +117,17 @@ class Cluster:
                     self.leader = node
                     return
             await trio.sleep(0.05)
+
+    async def restart(self, node: Node) -> None:
+        """Start a node again that was killed, in its old directory."""
+        node.process = await self._nursery.start(run_node, node.argv)
+        node.drop()
+        await node.hear("ready")
+
+    async def applied(self, node: Node) -> int:
+        """How many commands a node has applied."""
+        await node.tell(cmd="role")
+        return int((await node.hear("role"))["applied"])
 
     async def measure(self, command: str, **arguments: object) -> dict[str, Any]:
         """Run a closed loop at the leader; the result, with the processors' time of all nodes."""
@@ -137,11 +154,11 @@ async def open_cluster(
                 home.mkdir()
                 argv = [*program.argv, "--id", str(index), "--peers", addresses]
                 argv += ["--dir", str(home), *options]
-                started.append(Node(await nursery.start(run_node, argv)))
+                started.append(Node(await nursery.start(run_node, argv), argv))
             with trio.fail_after(READY_SECONDS_MAX):
                 for node in started:
                     await node.hear("ready")
-                cluster = Cluster(started, started[0])
+                cluster = Cluster(started, started[0], nursery)
                 await cluster.find_leader()
             await trio.sleep(0.3)  # the other two have heard of it
             yield cluster

@@ -17,8 +17,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +39,29 @@ from quorum import (
     open_server,
 )
 
+MEBIBYTE = 1 << 20
+
 
 class Null:
-    """The least state machine: it counts."""
+    """The least state machine: it counts. It may have some mebibytes of state that never change."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, state: int = 0) -> None:
         self.applied = 0
+        self.state = os.urandom(MEBIBYTE) if state else b""
+        self.copies = state
 
     def apply(self, entries: Entries) -> Sequence[None]:
         """See `StateMachine.apply`."""
         self.applied += len(entries)
         return (None,) * len(entries)
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> Iterator[bytes]:
         """See `StateMachine.snapshot`."""
-        return b"%d" % self.applied
+        return chain([b"%020d" % self.applied], repeat(self.state, self.copies))
 
     def restore(self, snapshot: bytes) -> None:
         """See `StateMachine.restore`."""
-        self.applied = int(snapshot)
+        self.applied = int(snapshot[:20])
 
 
 def say(**fields: object) -> None:
@@ -174,12 +179,13 @@ async def obey(server: Server, machine: Null, nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def serve(index: int, peers: list[str], directory: str, *, memory: bool, lease: bool) -> None:
+async def serve(options: argparse.Namespace) -> None:
+    index, peers, directory = options.id, options.peers.split(","), options.dir
     names = [f"n{number}" for number in range(len(peers))]
     members = Members(voters=tuple(names))
     name, (host, _, port) = names[index], peers[index].rpartition(":")
     storage: Storage
-    if memory:
+    if options.memory:
         storage = MemoryStorage(members=members)
     else:
         path = Path(directory) / "journal"
@@ -187,8 +193,9 @@ async def serve(index: int, peers: list[str], directory: str, *, memory: bool, l
         storage = JournalStorage(path, node=name, cluster="benchmark", members=members)
     addresses = {peer: at for peer, at in zip(names, peers, strict=True) if peer != name}
     links = TcpLinks(name, "benchmark", listen=(host, int(port)), addresses=addresses)
-    machine = Null()
-    config = evolve(Config.lan(), lease_drift=0.1 if lease else None)
+    machine = Null(state=options.state)
+    config = evolve(Config.lan(), lease_drift=0.1 if options.lease else None)
+    config = evolve(config, snapshot_entries=options.snapshot_entries)
     async with (
         open_server(name, machine, storage=storage, links=links, config=config) as server,
         trio.open_nursery() as nursery,
@@ -206,10 +213,9 @@ def main() -> None:
     parser.add_argument("--dir", required=True, help="where the journal goes")
     parser.add_argument("--memory", action="store_true", help="write nothing to disk")
     parser.add_argument("--lease", action="store_true", help="reads may trust a leader's lease")
-    options = parser.parse_args()
-    home = options.dir
-    flags = {"memory": options.memory, "lease": options.lease}
-    trio.run(partial(serve, options.id, options.peers.split(","), home, **flags))
+    parser.add_argument("--state", type=int, default=0, help="MiB of state in every snapshot")
+    parser.add_argument("--snapshot-entries", type=int, default=Config().snapshot_entries)
+    trio.run(serve, parser.parse_args())
 
 
 if __name__ == "__main__":
