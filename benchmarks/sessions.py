@@ -16,6 +16,7 @@ from time import perf_counter
 
 from quorum import Entries, Sessions
 from quorum.envelope import command_request, open_request
+from quorum.machine import snapshot_bytes
 
 RUN = 512
 CLIENTS = 100
@@ -75,7 +76,7 @@ def table_costs(count: int) -> dict[str, float]:
         requests = [command_request(key, sequence, 1, COMMAND) for key in range(1, count + 1)]
         sessions.apply(run_of(sequence * count + 1, requests))
     began = perf_counter()
-    snapshot = sessions.snapshot()
+    snapshot = snapshot_bytes(sessions)
     written = perf_counter()
     Sessions(Null(), sessions_max=count).restore(snapshot)
     restored = perf_counter()

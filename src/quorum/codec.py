@@ -34,6 +34,9 @@ MEMBERS_BYTES_MAX = 1 << 16
 
 _HEADER = struct.Struct("<QIII")
 _MARK = struct.Struct("<QQQQ")
+MARK_BYTES_MAX = MEMBERS_BYTES_MAX + _MARK.size
+"""Bytes of a snapshot's mark."""
+
 _RUN = struct.Struct("<QI")
 _KINDS = bytes(Kind)
 

@@ -15,6 +15,7 @@ QuorumError
 ├── ProtocolError            a peer sent what cannot be understood; the connection is closed
 │   └── WrongCluster         a peer of another cluster, or of another protocol version
 └── StorageError             the node stops; what was acknowledged is on the other disks
+    ├── SnapshotFailed       one snapshot was not saved; the server goes on with what it has
     ├── CorruptJournal       damage that no crash explains; nothing was changed
     └── WrongDirectory       the directory belongs to another server or cluster; not touched
 """
@@ -97,6 +98,13 @@ class WrongCluster(ProtocolError):
 
 class StorageError(QuorumError):
     """The disk failed us. This server acknowledges nothing more: mend the disk, then restart."""
+
+
+class SnapshotFailed(StorageError):
+    """A snapshot was not saved; the one before it and the log are as they were.
+
+    The server goes on, logs this, and tries again later. Until then its log grows.
+    """
 
 
 class CorruptJournal(StorageError):

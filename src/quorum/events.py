@@ -108,6 +108,13 @@ class Compacted:
 
 
 @frozen
+class NotCompacted:
+    """The snapshot of our own machine at this mark could not be saved: try again when it is due."""
+
+    mark: SnapshotMark
+
+
+@frozen
 class SnapshotArrived:
     """The leader's snapshot is complete and durable on our disk, but not yet in force (§7)."""
 
@@ -136,6 +143,7 @@ Event: TypeAlias = (
     | MembersProposed
     | TransferRequested
     | Compacted
+    | NotCompacted
     | SnapshotArrived
     | SnapshotSent
 )

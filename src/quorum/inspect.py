@@ -16,12 +16,12 @@ from pathlib import Path
 from quorum.effects import Persist, Trim
 from quorum.errors import CorruptJournal
 from quorum.storage.bodies import Opening, unpack_body
-from quorum.storage.disk import Disk, RealDisk
+from quorum.storage.disk import Disk, RealDisk, Source
 from quorum.storage.files import read_segments
 from quorum.storage.format import Link, Record, judge_tail, read
 from quorum.storage.recovery import Segment, records, recover
 from quorum.storage.replay import Outline
-from quorum.storage.snapshots import parse_snapshot_name, snapshot_name, unpack_snapshot
+from quorum.storage.snapshots import check_snapshot, parse_snapshot_name, snapshot_name
 
 
 def describe(directory: Path, *, disk: Disk, each_record: bool = False) -> Iterator[str]:
@@ -33,7 +33,7 @@ def describe(directory: Path, *, disk: Disk, each_record: bool = False) -> Itera
         owner = owner or opening
     for name in names:
         if parse_snapshot_name(name) is not None:
-            yield _describe_snapshot(name, disk.read(directory / name))
+            yield _describe_snapshot(name, disk.open(directory / name))
     if owner is None:
         yield "damaged: no segment opens the journal"
         return
@@ -108,12 +108,14 @@ def _outline(outline: Outline) -> str:
     )
 
 
-def _describe_snapshot(name: str, content: bytes) -> str:
+def _describe_snapshot(name: str, source: Source) -> str:
     try:
-        mark, data = unpack_snapshot(content)
+        found = check_snapshot(source)
     except ValueError as error:
         return f"{name}: damaged: {error}"
-    return f"{name}: {len(data)} bytes, voters {', '.join(mark.members.voters)}"
+    finally:
+        source.close()
+    return f"{name}: {found.size} bytes, voters {', '.join(found.mark.members.voters)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

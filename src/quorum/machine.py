@@ -8,12 +8,15 @@ file: the time it may use is in the run (`Entries.stamps`), and so is each comma
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
 from quorum.messages import Entries, Entry
+
+SnapshotData: TypeAlias = bytes | Iterable[bytes]
+"""A state as bytes: whole, or in chunks (best of up to 1 MiB) that are made one by one."""
 
 
 class StateMachine(Protocol):
@@ -29,12 +32,33 @@ class StateMachine(Protocol):
         """
         ...
 
-    def snapshot(self) -> bytes:
-        """The whole state, such that `restore` on an empty machine makes an equal one."""
+    def snapshot(self) -> SnapshotData:
+        """The whole state, such that `restore` on an empty machine makes an equal one.
+
+        Nothing is applied until this returns, so it should be quick. A large state is returned as
+        an iterator of chunks, a generator for instance, which is consumed in a worker thread while
+        `apply` and `restore` go on. It must not see what they do: let it hold copies, or references
+        to what never changes once it is made (copy on write). Where the chunks are cut means
+        nothing. An error in it stops the server, as one from here does.
+        """
         ...
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the state by a snapshot that some replica took."""
+        ...
+
+
+@runtime_checkable
+class RestoresInChunks(Protocol):
+    """What a `StateMachine` has, too, if it need not see a large snapshot in one piece."""
+
+    def restore_chunks(self, chunks: Iterator[bytes]) -> Callable[[], None]:
+        """Read a snapshot, make a new state of it, and return what puts that in place.
+
+        This is called instead of `restore`, in a worker thread, while readers look at the machine:
+        it must not touch the present state. What it returns is called in the server's own thread.
+        Chunks are cut otherwise than they were made.
+        """
         ...
 
 
@@ -57,7 +81,7 @@ class CommandMachine(ABC):
         """Apply one command (`entry.payload`) and return its result."""
 
     @abstractmethod
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> SnapshotData:
         """See `StateMachine.snapshot`."""
 
     @abstractmethod
@@ -73,3 +97,9 @@ class CommandMachine(ABC):
             return self.command(entry)
         except Exception as error:  # noqa: BLE001 - whatever a command raises is its result
             return Failed(f"{type(error).__name__}: {error}")
+
+
+def snapshot_bytes(machine: StateMachine) -> bytes:
+    """The snapshot of a machine in one piece."""
+    data = machine.snapshot()
+    return data if isinstance(data, bytes) else b"".join(data)

@@ -49,6 +49,8 @@ COUNTERS = {
     "writes": "Writes ordered from the storage.",
     "entries_written": "Entries in these writes.",
     "entries_applied": "Entries that were ordered to be applied.",
+    "snapshots_taken": "Snapshots of the machine here that were saved.",
+    "snapshots_not_saved": "Snapshots of the machine here that could not be saved.",
     "snapshots_received": "Snapshots that came from a leader and were saved.",
     "snapshots_sent": "Snapshots that a follower has confirmed.",
     "snapshots_failed": "Transfers of snapshots that failed; they are tried again.",

@@ -1,6 +1,7 @@
 """A table of sessions at rest: the part of a snapshot that `quorum.sessions` writes.
 
-    magic · four limits, u64 each · clock u64 · sessions u32
+    magic · size of all up to the end of the last result u64
+    four limits, u64 each · clock u64 · sessions u32
     each session    id u64 · ttl u64 · heard u64 · below u64 · results u32
     each result     sequence u64 · length u32 · the result as `quorum.values` has it
 
@@ -11,18 +12,21 @@ equal tables have equal bytes. What follows is the snapshot of the machine insid
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import asdict, frozen
 
 from quorum.values import decode
 
-MAGIC: Final = b"quorum.sessions/1\n"
+MAGIC: Final = b"quorum.sessions/2\n"
 """What a snapshot with sessions starts with: the format, and its version."""
 
+_SIZE = struct.Struct("<Q")
 _HEAD = struct.Struct("<QQQQQI")
 _ROW = struct.Struct("<QQQQI")
 _RESULT = struct.Struct("<QI")
+_SIZE_AT: Final = len(MAGIC)
 
 
 @frozen
@@ -64,12 +68,29 @@ class Image:
 def pack(image: Image) -> bytes:
     """The table as bytes."""
     limits = image.limits.named().values()
-    parts = [MAGIC, _HEAD.pack(*limits, image.clock, len(image.rows))]
+    parts = [_HEAD.pack(*limits, image.clock, len(image.rows))]
     for row in image.rows:
         parts.append(_ROW.pack(row.id, row.ttl_ms, row.heard, row.below, len(row.results)))
         for number, data in row.results:
             parts += (_RESULT.pack(number, len(data)), data)
-    return b"".join(parts)
+    size = len(MAGIC) + _SIZE.size + sum(map(len, parts))
+    return b"".join((MAGIC, _SIZE.pack(size), *parts))
+
+
+def take_table(chunks: Iterator[bytes]) -> bytes:
+    """The table that a snapshot in chunks begins with, and what came with its last chunk.
+
+    The rest is left in the iterator. What is no table is returned for `unpack` to complain about.
+    """
+    wanted = _SIZE_AT + _SIZE.size
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) < wanted:
+            continue
+        if not data.startswith(MAGIC) or len(data) >= _SIZE.unpack_from(data, _SIZE_AT)[0]:
+            break
+    return bytes(data)
 
 
 def unpack(snapshot: bytes) -> tuple[Image, bytes]:
@@ -87,10 +108,11 @@ def unpack(snapshot: bytes) -> tuple[Image, bytes]:
 
 
 def _unpack(snapshot: bytes) -> tuple[Image, bytes]:
-    *limits, clock, count = _HEAD.unpack_from(snapshot, len(MAGIC))
+    (size,) = _SIZE.unpack_from(snapshot, _SIZE_AT)
+    *limits, clock, count = _HEAD.unpack_from(snapshot, _SIZE_AT + _SIZE.size)
     image_limits = Limits(*limits)
     _check(count <= image_limits.sessions_max, "there are more sessions than there may be")
-    offset = len(MAGIC) + _HEAD.size
+    offset = _SIZE_AT + _SIZE.size + _HEAD.size
     rows: list[Row] = []
     for _ in range(count):
         row, offset = _unpack_row(snapshot, offset, image_limits)
@@ -98,6 +120,7 @@ def _unpack(snapshot: bytes) -> tuple[Image, bytes]:
         _check(not rows or rows[-1].heard <= row.heard, "sessions come by their last word")
         rows.append(row)
     _check(len({row.id for row in rows}) == count, "two sessions have the same id")
+    _check(offset == size, "a table of sessions has another size")
     return Image(image_limits, clock, tuple(rows)), snapshot[offset:]
 
 

@@ -29,9 +29,10 @@ the machine ends a run. A command without an envelope is none of our business an
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 from attrs import define, field
@@ -39,7 +40,7 @@ from attrs import define, field
 from quorum import session_image
 from quorum.envelope import HEADER_BYTES, MAGIC, UINT_MAX, Request, parse, parse_ttl
 from quorum.errors import ConfigError
-from quorum.machine import Failed, StateMachine
+from quorum.machine import Failed, RestoresInChunks, SnapshotData, StateMachine
 from quorum.messages import Entries, Index
 from quorum.session_image import Image, Limits, Row
 from quorum.values import decode, encode
@@ -175,8 +176,8 @@ class Sessions:
             self._advance(entries.stamps[-1])
         return results
 
-    def snapshot(self) -> bytes:
-        """The sessions and the machine; equal ones give equal bytes."""
+    def snapshot(self) -> SnapshotData:
+        """The sessions and the machine; in chunks if the machine's is. Equal ones are equal."""
         rows = [
             Row(
                 key,
@@ -187,9 +188,9 @@ class Sessions:
             )
             for key, session in self._sessions.items()
         ]
-        return session_image.pack(Image(self._limits, self._clock, tuple(rows))) + (
-            self.machine.snapshot()
-        )
+        table = session_image.pack(Image(self._limits, self._clock, tuple(rows)))
+        inside = self.machine.snapshot()
+        return table + inside if isinstance(inside, bytes) else chain((table,), inside)
 
     def restore(self, snapshot: bytes) -> None:
         """Take over the sessions and the machine of a snapshot.
@@ -199,6 +200,29 @@ class Sessions:
                 nothing was restored.
 
         """
+        image, rest = self._unpack(snapshot)
+        self.machine.restore(rest)
+        self._put_in_place(image)
+
+    def restore_chunks(self, chunks: Iterator[bytes]) -> Callable[[], None]:
+        """See `RestoresInChunks`, and `restore` for what it may raise.
+
+        A machine inside that wants its snapshot in one piece gets it so.
+        """
+        image, rest = self._unpack(session_image.take_table(chunks))
+        machine = self.machine
+        if isinstance(machine, RestoresInChunks):
+            put_inside = machine.restore_chunks(chain((rest,), chunks))
+        else:
+            put_inside = partial(machine.restore, b"".join((rest, *chunks)))
+
+        def put_in_place() -> None:
+            put_inside()
+            self._put_in_place(image)
+
+        return put_in_place
+
+    def _unpack(self, snapshot: bytes) -> tuple[Image, bytes]:
         image, rest = session_image.unpack(snapshot)
         if image.limits != self._limits:
             raise ValueError(
@@ -206,7 +230,9 @@ class Sessions:
                 f"{self._limits.named()}; nothing was restored: every replica needs the limits "
                 f"that the cluster began with"
             )
-        self.machine.restore(rest)
+        return image, rest
+
+    def _put_in_place(self, image: Image) -> None:
         self._clock = image.clock
         self._sessions.clear()
         for row in image.rows:

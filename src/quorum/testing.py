@@ -12,7 +12,7 @@ place, which the check loads, uses and closes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import trio.testing
@@ -65,6 +65,14 @@ async def after(make: StorageFactory, *batches: Sequence[Persist]) -> Recovered:
         await storage.persist(batch)
     await storage.close()
     return await reopened(make)
+
+
+async def content(storage: Storage, mark: SnapshotMark) -> bytes:
+    """A whole snapshot, read in small pieces."""
+    snapshot = await storage.open_snapshot(mark)
+    pieces = [await snapshot.read(offset, 3) for offset in range(0, snapshot.size, 3)]
+    snapshot.close()
+    return b"".join(pieces)
 
 
 async def begins_empty(make: StorageFactory) -> None:
@@ -132,7 +140,7 @@ async def trims(make: StorageFactory) -> None:
     await storage.save_snapshot(mark, b"three")
     await storage.trim(Trim(mark, 3, 1))
     await storage.persist([write(entries(5, 2), term=2)])
-    assert await storage.load_snapshot(mark) == b"three"
+    assert await content(storage, mark) == b"three"
     await storage.close()
     found = await reopened(make)
     assert (found.mark, found.base_term, found.entries) == (mark, 1, entries(3, 2, 2, 2))
@@ -151,9 +159,58 @@ async def keeps_the_older_snapshot_until_told(make: StorageFactory) -> None:
     storage = make()
     found = await storage.load()
     assert (found.mark, found.entries) == (older, entries(1, 1, 1))
-    assert await storage.load_snapshot(older) == b"one"
-    assert await storage.load_snapshot(newer) == b"two"
+    assert await content(storage, older) == b"one"
+    assert await content(storage, newer) == b"two"
     await storage.close()
+
+
+async def keeps_snapshots_that_come_in_chunks(make: StorageFactory) -> None:
+    """They are read back whole, from any place, also while they are deleted."""
+    storage = make()
+    await storage.load()
+    await storage.persist([write(entries(1, 1, 1))])
+    older, newer = SnapshotMark(1, 1), SnapshotMark(2, 1)
+    await storage.save_snapshot(older, iter([b"", b"on", b"e" * 100_000]))
+    await storage.trim(Trim(older, 1, 0))
+    await storage.save_snapshot(newer, ())
+    snapshot = await storage.open_snapshot(older)
+    await storage.trim(Trim(newer, 2, 1))
+    assert (snapshot.size, await snapshot.read(1, 3)) == (100_002, b"nee")
+    assert await snapshot.read(100_001, 9) == b"e"
+    snapshot.close()
+    assert await content(storage, newer) == b""
+    await storage.close()
+
+
+async def leaves_all_as_it_was_when_chunks_fail(make: StorageFactory) -> None:
+    """A snapshot whose maker fails in the middle is not there, and the storage goes on."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"begun"
+        raise LookupError("the maker's own")
+
+    storage = make()
+    await storage.load()
+    await storage.persist([write(entries(1, 1, 1))])
+    older, newer = SnapshotMark(1, 1), SnapshotMark(2, 1)
+    await storage.save_snapshot(older, b"one")
+    await storage.trim(Trim(older, 1, 0))
+    try:
+        await storage.save_snapshot(newer, broken())
+    except LookupError:
+        pass
+    else:
+        raise AssertionError("the error of the chunks was lost")
+    try:
+        await storage.open_snapshot(newer)
+    except StorageError:
+        pass
+    else:
+        raise AssertionError("half a snapshot was kept")
+    await storage.persist([write(entries(3, 1))])
+    await storage.close()
+    found = await reopened(make)
+    assert (found.mark, found.entries) == (older, entries(1, 1, 1, 1))
 
 
 async def resets(make: StorageFactory) -> None:
@@ -165,7 +222,7 @@ async def resets(make: StorageFactory) -> None:
     await storage.save_snapshot(mark, b"nine")
     await storage.persist([write(entries(10, 5), term=5, reset=mark)])
     await storage.trim(Trim(SnapshotMark(1, 1), 1, 0))  # overtaken: it changes nothing
-    assert await storage.load_snapshot(mark) == b"nine"
+    assert await content(storage, mark) == b"nine"
     await storage.close()
     found = await reopened(make)
     assert (found.mark, found.base_term, found.entries) == (mark, 4, entries(10, 5))
@@ -177,7 +234,7 @@ async def refuses_snapshots_that_are_not_there(make: StorageFactory) -> None:
     await storage.load()
     mark = SnapshotMark(1, 1)
     await storage.persist([write(entries(1, 1))])
-    for call in (storage.load_snapshot(mark), storage.trim(Trim(mark, 2, 1))):
+    for call in (storage.open_snapshot(mark), storage.trim(Trim(mark, 2, 1))):
         try:
             await call
         except StorageError:
@@ -210,6 +267,8 @@ STORAGE_CHECKS: tuple[StorageCheck, ...] = (
     refuses_a_gap,
     trims,
     keeps_the_older_snapshot_until_told,
+    keeps_snapshots_that_come_in_chunks,
+    leaves_all_as_it_was_when_chunks_fail,
     resets,
     refuses_snapshots_that_are_not_there,
     does_not_yield_when_inline,

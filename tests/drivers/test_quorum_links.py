@@ -24,6 +24,7 @@ from quorum import (
 from quorum.effects import Send
 from quorum.framing import FrameReader, frame
 from quorum.messages import AppendReply, InstallSnapshot, SnapshotMark, TimeoutNow
+from quorum.storage.memory import MemorySnapshot
 from quorum.trio import connection, links, transfer
 from quorum.trio.connection import MAGIC, Connection, greet, welcome
 from quorum.wire import Hello, Purpose, SnapshotChunk, encode, encode_chunk, encode_hello
@@ -347,7 +348,7 @@ async def test_a_snapshot_arrives_whole(nursery, size):
     ann.learn("bob", bob.address)
     snapshot = Random(size).randbytes(size)
     message = InstallSnapshot(3, 9, MARK)
-    await ann.send_snapshot("bob", message, snapshot)
+    await ann.send_snapshot("bob", message, MemorySnapshot(snapshot))
     assert [("ann", message)] == mailbox.messages
     assert [("ann", message, snapshot)] == mailbox.snapshots
 
@@ -356,7 +357,7 @@ async def test_a_snapshot_for_an_unknown_address_fails_at_once(nursery):
     """The core hears of it and tries again later."""
     ann, _ = await open_links(nursery, "ann")
     with pytest.raises(OSError, match="not known"):
-        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), b"x")
+        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), MemorySnapshot(b"x"))
 
 
 async def test_a_snapshot_that_cannot_be_saved_gets_no_receipt(nursery, caplog):
@@ -370,7 +371,7 @@ async def test_a_snapshot_that_cannot_be_saved_gets_no_receipt(nursery, caplog):
     mailbox.snapshot_received = refuse
     ann.learn("bob", bob.address)
     with pytest.raises((ProtocolError, OSError)):
-        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), b"x")
+        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), MemorySnapshot(b"x"))
     assert "disk full" in caplog.text
 
 
@@ -381,7 +382,7 @@ async def test_snapshots_at_a_time_have_a_limit(nursery, monkeypatch, caplog):
     bob, mailbox = await open_links(nursery, "bob")
     ann.learn("bob", bob.address)
     with pytest.raises((ProtocolError, OSError)):
-        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), b"x")
+        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), MemorySnapshot(b"x"))
     assert [] == mailbox.snapshots
     assert "being received already" in caplog.text
 
@@ -447,12 +448,12 @@ async def test_a_transfer_that_stalls_is_given_up(pair, monkeypatch):
         await transfer.receive(theirs, FrameReader(), "ann", Mailbox(), transfer.Shelf())
     message = InstallSnapshot(3, 9, MARK)
     with pytest.raises(ProtocolError, match="no receipt"):  # the offer is there already
-        await transfer.send(ours, FrameReader(), message, b"x")
+        await transfer.send(ours, FrameReader(), message, MemorySnapshot(b"x"))
     with pytest.raises(ProtocolError, match="where to begin"):
-        await transfer.send(ours, FrameReader(), message, b"x")
+        await transfer.send(ours, FrameReader(), message, MemorySnapshot(b"x"))
     await theirs.send_all(frame(encode_chunk(NOTHING)))
     with pytest.raises(ProtocolError, match="reads no more"):
-        await transfer.send(ours, FrameReader(), message, bytes(64 << 20))
+        await transfer.send(ours, FrameReader(), message, MemorySnapshot(bytes(64 << 20)))
 
 
 async def test_a_receipt_for_something_else_does_not_count(nursery, pair):
@@ -466,7 +467,7 @@ async def test_a_receipt_for_something_else_does_not_count(nursery, pair):
 
     nursery.start_soon(answer)
     with pytest.raises(ProtocolError, match="receipt"):
-        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), b"xyz")
+        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz"))
 
 
 async def test_an_offer_that_makes_no_sense_is_refused(pair):
@@ -474,7 +475,7 @@ async def test_an_offer_that_makes_no_sense_is_refused(pair):
     ours, theirs = pair
     await theirs.send_all(chunk(1, 2, b"x"))
     with pytest.raises(ProtocolError, match="where to begin"):
-        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), b"xyz")
+        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz"))
 
 
 class Wire:
@@ -514,7 +515,7 @@ async def cut_transfer(nursery, snapshot):
     ann.learn("bob", await nursery.start(wire.run))
     wire.limit = 2_500_000
     with pytest.raises((ProtocolError, OSError)):
-        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), snapshot)
+        await ann.send_snapshot("bob", InstallSnapshot(3, 9, MARK), MemorySnapshot(snapshot))
     await wait_until(lambda: bob._shelf.kept is not None)
     assert [] == mailbox.snapshots
     wire.limit = 1 << 30
@@ -526,7 +527,7 @@ async def test_a_transfer_that_was_cut_goes_on_where_it_was(nursery):
     snapshot = Random(1).randbytes(3 << 20)
     ann, bob, wire, mailbox = await cut_transfer(nursery, snapshot)
     again = InstallSnapshot(3, 10, MARK)
-    await ann.send_snapshot("bob", again, snapshot)
+    await ann.send_snapshot("bob", again, MemorySnapshot(snapshot))
     assert [("ann", again, snapshot)] == mailbox.snapshots
     assert wire.passed < (1 << 20) + 1000
     assert bob._shelf.kept is None
@@ -536,9 +537,9 @@ async def test_what_is_left_of_another_snapshot_is_of_no_use(nursery):
     """The same mark and other bytes, or another mark: it is sent from the beginning."""
     ann, _, wire, mailbox = await cut_transfer(nursery, Random(1).randbytes(3 << 20))
     message, other = InstallSnapshot(3, 10, MARK), Random(2).randbytes(3 << 20)
-    await ann.send_snapshot("bob", message, other)
+    await ann.send_snapshot("bob", message, MemorySnapshot(other))
     newer = InstallSnapshot(3, 11, evolve(MARK, index=8))
-    await ann.send_snapshot("bob", newer, other)
+    await ann.send_snapshot("bob", newer, MemorySnapshot(other))
     assert [("ann", message, other), ("ann", newer, other)] == mailbox.snapshots
     assert wire.passed > 3 << 20
 
@@ -568,7 +569,7 @@ async def test_a_transfer_can_be_told_to_go_slowly(autojump_clock, nursery, rate
     nursery.start_soon(transfer.receive, theirs, FrameReader(), "ann", mailbox, transfer.Shelf())
     began = trio.current_time()
     message = InstallSnapshot(3, 9, MARK)
-    await transfer.send(ours, FrameReader(), message, snapshot, rate=rate)
+    await transfer.send(ours, FrameReader(), message, MemorySnapshot(snapshot), rate=rate)
     assert pytest.approx(size / rate, rel=0.01) == trio.current_time() - began
     assert [("ann", message, snapshot)] == mailbox.snapshots
 

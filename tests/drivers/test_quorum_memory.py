@@ -8,6 +8,7 @@ import trio
 from quorum import MemoryNetwork
 from quorum.effects import Send
 from quorum.messages import InstallSnapshot, SnapshotMark, TimeoutNow
+from quorum.storage.memory import MemorySnapshot
 
 
 class Mailbox:
@@ -83,14 +84,14 @@ async def test_what_is_sent_to_nobody_is_lost(autojump_clock, ends):
     for unreachable in ("nobody", "bob"):
         network.cut("ann", "bob")
         with pytest.raises(ConnectionError):
-            await network.link("ann").send_snapshot(unreachable, message, b"x")
+            await network.link("ann").send_snapshot(unreachable, message, MemorySnapshot(b"x"))
 
 
 async def test_a_snapshot_is_announced_first(autojump_clock, ends):
     """As `Link.send_snapshot` has it."""
     network, mailboxes = ends
     message = InstallSnapshot(1, 1, SnapshotMark(5, 1))
-    await network.link("ann").send_snapshot("bob", message, b"state")
+    await network.link("ann").send_snapshot("bob", message, MemorySnapshot(b"state"))
     assert [message, b"state"] == [what for _, _, what in mailboxes["bob"].arrivals]
 
 

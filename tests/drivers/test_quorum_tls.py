@@ -17,6 +17,7 @@ from quorum import ConfigError, ProtocolError, TcpLinks, Tls
 from quorum.effects import Send
 from quorum.framing import frame
 from quorum.messages import InstallSnapshot, SnapshotMark, TimeoutNow
+from quorum.storage.memory import MemorySnapshot
 from quorum.trio import connection, links
 from quorum.trio.connection import MAGIC, greet
 from quorum.wire import Hello, encode_hello
@@ -148,7 +149,7 @@ async def test_servers_with_their_names_certificates_talk(nursery, office):
     for events in (mailbox.events, answers.events):
         assert [TimeoutNow(number) for number in range(50)] == [one.message for one in events]
     message, snapshot = InstallSnapshot(1, 1, SnapshotMark(7, 1)), Random(1).randbytes(3 << 20)
-    await ann.send_snapshot("bob", message, snapshot)
+    await ann.send_snapshot("bob", message, MemorySnapshot(snapshot))
     assert [("ann", message, snapshot)] == mailbox.snapshots
 
 

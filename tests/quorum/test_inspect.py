@@ -26,7 +26,7 @@ def directory(tmp_path: Path) -> Path:
     files = JournalFiles(Layout(tmp_path, "n1", "blue"), Outline(mark=boot), RealDisk())
     files.load()
     files.persist([write(entries(1, 1, 1, 1, 2), term=2, vote="n2")])
-    files.save_snapshot(MARK, b"state")
+    files.save_snapshot(MARK, (b"state",))
     files.trim(Trim(MARK, 2, 1))
     files.close()
     return tmp_path

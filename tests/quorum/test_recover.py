@@ -84,7 +84,7 @@ def test_a_log_that_is_all_snapshot_is_recovered(tmp_path: Path) -> None:
     files.load()
     mark = SnapshotMark(4, 2, 40, OLD, 1)
     files.persist([write(entries(1, 1, 1, 1, 2), term=2)])
-    files.save_snapshot(mark, b"state")
+    files.save_snapshot(mark, (b"state",))
     files.trim(Trim(mark, 5, 2))
     files.close()
 

@@ -21,6 +21,7 @@ from quorum.envelope import (
     open_request,
     parse,
 )
+from quorum.machine import snapshot_bytes
 from quorum.sessions import EXPIRED, FORGOTTEN, Sessions
 from quorum.simulation import run
 
@@ -139,9 +140,9 @@ def test_numbers_may_come_in_any_order(feed, sessions):
 def test_an_acknowledged_result_is_forgotten_and_its_command_never_applied_again(feed, sessions):
     """`below` comes with any request, and never goes back."""
     feed(open_request(), command_request(1, 1, 1, b"a"))
-    before = len(sessions.snapshot())
+    before = len(snapshot_bytes(sessions))
     feed(keep_alive_request(1, 3))
-    assert len(sessions.snapshot()) < before
+    assert len(snapshot_bytes(sessions)) < before
     for late in (command_request(1, 1, 1, b"a"), command_request(1, 2, 2, b"b")):
         assert FORGOTTEN == feed(late)
     assert (2, "c") == feed(command_request(1, 3, 3, b"c"))
@@ -289,11 +290,11 @@ def test_a_remembered_result_is_not_changed_by_its_owner():
 def test_an_unsound_envelope_is_refused_and_does_nothing(feed, sessions, envelope):
     """It is an answer, not an exception, and it is not handed on as a command."""
     feed(open_request())
-    before = sessions.snapshot()
+    before = snapshot_bytes(sessions)
     answer = feed(envelope)
     assert isinstance(answer, Failed)
     assert "not sound, nothing was applied" in answer.reason
-    assert before == sessions.snapshot()
+    assert before == snapshot_bytes(sessions)
 
 
 def test_a_machine_that_loses_a_result_is_found_out(feed, sessions):
@@ -318,7 +319,7 @@ def test_a_snapshot_under_other_limits_is_refused(feed, sessions):
     feed(open_request(), b"a")
     other = Sessions(Diary(), sessions_max=3, window_max=5, ttl_ms=10 * SECOND)
     with pytest.raises(ValueError, match="nothing was restored: every replica needs the limits"):
-        other.restore(sessions.snapshot())
+        other.restore(snapshot_bytes(sessions))
     assert [] == lines(other)
     with pytest.raises(ValueError, match="of a machine without sessions"):
         other.restore(b"[]")
@@ -327,10 +328,10 @@ def test_a_snapshot_under_other_limits_is_refused(feed, sessions):
 def test_a_snapshot_replaces_the_sessions_that_were_there(feed, sessions):
     """A server that was behind goes on from the leader's table, not from a mixture."""
     feed(open_request(), command_request(1, 1, 1, b"a"))
-    snapshot = sessions.snapshot()
+    snapshot = snapshot_bytes(sessions)
     feed(open_request(), command_request(1, 2, 2, b"b"), after=3)
     sessions.restore(snapshot)
-    assert snapshot == sessions.snapshot()
+    assert snapshot == snapshot_bytes(sessions)
     assert ["a"] == lines(sessions)
     feed(b"x", after=10 * SECOND)
     assert 0 == len(sessions)
@@ -340,14 +341,14 @@ def test_a_stamp_that_goes_back_does_not_turn_the_clock(sessions):
     """Leaders do not give such stamps; a session would live longer on replicas with a snapshot."""
     sessions.apply(entries_of(1, [open_request(), b"x"], [5 * SECOND, 3 * SECOND]))
     twin = Sessions(Diary(), sessions_max=3, window_max=4, ttl_ms=10 * SECOND)
-    twin.restore(sessions.snapshot())
-    assert sessions.snapshot() == twin.snapshot()
+    twin.restore(snapshot_bytes(sessions))
+    assert snapshot_bytes(sessions) == snapshot_bytes(twin)
 
 
 def test_a_snapshot_that_the_machine_refuses_changes_nothing(feed, sessions):
     """The table is taken over together with the machine's part, or not at all."""
     feed(open_request(), b"a")
-    snapshot = sessions.snapshot()
+    snapshot = snapshot_bytes(sessions)
     fresh = Sessions(Diary(), sessions_max=3, window_max=4, ttl_ms=10 * SECOND)
     with pytest.raises(json.JSONDecodeError):
         fresh.restore(snapshot[:-1])
@@ -457,15 +458,15 @@ def test_replicas_agree_with_the_model_however_runs_are_cut(log, seed):
         results[1] += cut.apply(entries_of(position + 1, [data for _, data in part], stamps))
         position += len(part)
         if chance.random() < 0.3:
-            snapshot, cut = cut.snapshot(), Sessions(Diary(), **LIMITS)
+            snapshot, cut = snapshot_bytes(cut), Sessions(Diary(), **LIMITS)
             cut.restore(snapshot)
-            assert snapshot == cut.snapshot()
+            assert snapshot == snapshot_bytes(cut)
     for result, one in zip(results[0], expected, strict=True):
         if not (isinstance(result, Failed) and "not within" in result.reason and one is None):
             assert one == result
     assert results[0] == results[1]
     assert model.applied == lines(singly) == lines(cut)
-    assert singly.snapshot() == cut.snapshot()
+    assert snapshot_bytes(singly) == snapshot_bytes(cut)
 
 
 @settings(max_examples=100, deadline=None)
@@ -474,7 +475,7 @@ def test_no_envelope_makes_it_raise(payloads):
     """Whatever follows the magic, there is an answer for each entry, and the state stays sound."""
     sessions = Sessions(Diary(), **LIMITS)
     assert len(payloads) == len(sessions.apply(entries_of(1, payloads, 5)))
-    Sessions(Diary(), **LIMITS).restore(sessions.snapshot())
+    Sessions(Diary(), **LIMITS).restore(snapshot_bytes(sessions))
 
 
 def draw_request(random: Random) -> bytes:

@@ -6,11 +6,14 @@ import random
 
 from quorum.config import Config
 from quorum.core.raft import Raft
-from quorum.effects import Persist, Restore, Role, SendSnapshot, Snapshot, Trim
+from quorum.effects import Apply, Persist, Restore, Role, SendSnapshot, Snapshot, Trim
 from quorum.events import (
     Applied,
     Compacted,
     MembersProposed,
+    NotCompacted,
+    Persisted,
+    Proposed,
     Recovered,
     SnapshotArrived,
     SnapshotSent,
@@ -69,6 +72,37 @@ def test_a_follower_that_is_too_far_behind_gets_a_snapshot_and_then_entries(make
     ours, theirs = group.nodes["a"].statistics(), group.nodes["c"].statistics()
     assert (ours.commit, ours.last_index) == (theirs.commit, theirs.last_index)
     assert len(group.effects("c", Restore)) == 1
+
+
+def test_a_snapshot_that_was_not_saved_is_taken_again():
+    """The log stays as it is until then, and nothing is ordered while nothing is new."""
+    recovered = Recovered(1, "a", SnapshotMark(members=Members(voters=("a",))))
+    config = Config(snapshot_entries=5, tail_entries=0)
+    server = Raft("a", recovered, config, now=0.0, random=random.Random(1))
+    applied, orders = 0, []
+
+    def go(*events):
+        nonlocal applied
+        for effect in server.step(events, now=server.deadline):
+            if isinstance(effect, Persist):
+                go(Persisted(effect.ticket))
+            elif isinstance(effect, Apply):
+                applied = effect.entries.last
+                go(Applied(applied))
+            elif isinstance(effect, Snapshot):
+                orders.append(effect.mark)
+
+    go()
+    for k in range(10):
+        go(Proposed(k, (b"x",)))
+    (mark,) = orders
+    go(NotCompacted(mark))
+    assert [mark] == orders
+
+    go(Proposed(99, (b"x",)))
+    assert [mark.index, applied] == [mark.index for mark in orders]
+    go(Compacted(orders[-1]))
+    assert orders[-1] == server._state.log.mark
 
 
 def test_a_snapshot_that_was_lost_is_sent_again(make_group):

@@ -84,7 +84,7 @@ def do(files: JournalFiles, step: Step) -> None:
         files.trim(step)
     elif isinstance(step[0], SnapshotMark):
         assert isinstance(step[1], bytes)
-        files.save_snapshot(step[0], step[1])
+        files.save_snapshot(step[0], (step[1][:2], step[1][2:]))
     else:
         files.persist([order for order in step if isinstance(order, Persist)])
 
@@ -303,32 +303,33 @@ def test_every_flipped_bit_of_a_snapshot_is_noticed() -> None:
     """A damaged snapshot is never handed out."""
     disk = FaultyDisk()
     files, _ = opened(disk)
-    files.save_snapshot(SECOND, b"state")
+    files.save_snapshot(SECOND, (b"state",))
     name = "snapshot-00000000000000000002-00000000000000000001"
     content = disk.read(PLACE / name)
-    assert files.load_snapshot(SECOND) == b"state"
+    snapshot = files.open_snapshot(SECOND)
+    assert snapshot.read(0, snapshot.size) == b"state"
     for bit in range(8 * len(content)):
         damaged = bytearray(content)
         damaged[bit // 8] ^= 1 << bit % 8
         disk.put(PLACE / name, bytes(damaged))
         with pytest.raises(CorruptJournal):
-            files.load_snapshot(SECOND)
+            files.open_snapshot(SECOND)
     for size in range(len(content)):
         disk.put(PLACE / name, content[:size])
         with pytest.raises(CorruptJournal):
-            files.load_snapshot(SECOND)
+            files.open_snapshot(SECOND)
 
 
 def test_a_misplaced_snapshot_is_noticed() -> None:
     """A snapshot under another's name is never handed out."""
     disk = FaultyDisk()
     files, _ = opened(disk)
-    files.save_snapshot(SECOND, b"state")
-    files.save_snapshot(NINTH, b"other")
+    files.save_snapshot(SECOND, (b"state",))
+    files.save_snapshot(NINTH, (b"other",))
     content = disk.read(PLACE / "snapshot-00000000000000000009-00000000000000000004")
     disk.put(PLACE / "snapshot-00000000000000000002-00000000000000000001", content)
     with pytest.raises(CorruptJournal, match="another state"):
-        files.load_snapshot(SECOND)
+        files.open_snapshot(SECOND)
 
 
 def test_trim_deletes_what_nobody_needs() -> None:
@@ -338,8 +339,8 @@ def test_trim_deletes_what_nobody_needs() -> None:
     for first in range(1, 401, 20):
         files.persist([write(entries(first, *[1] * 20))])
     mark = SnapshotMark(395, 1, 10)
-    files.save_snapshot(SnapshotMark(3, 1, 10), b"old")
-    files.save_snapshot(mark, b"new")
+    files.save_snapshot(SnapshotMark(3, 1, 10), (b"old",))
+    files.save_snapshot(mark, (b"new",))
     many = len(disk.names(PLACE))
     files.trim(Trim(mark, 391, 1))
     files.close()

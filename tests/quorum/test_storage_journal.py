@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 import trio.testing
 
 from quorum.effects import Trim
-from quorum.errors import StorageError, WrongDirectory
+from quorum.errors import SnapshotFailed, StorageError, WrongDirectory
 from quorum.messages import Members, SnapshotMark
+from quorum.storage import CHUNK_BYTES
 from quorum.storage import files as files_module
 from quorum.storage.disk import RealDisk
 from quorum.storage.journal import INLINE_SECONDS_MAX, PROBE_WRITES, JournalStorage
@@ -120,11 +123,61 @@ async def test_a_full_disk_says_so() -> None:
     storage = journal(Path("/j"), disk=disk)
     await storage.load()
     disk.before = failing("write", 1, errno.ENOSPC)
-    with pytest.raises(StorageError, match=r"no space is left for /j.* Free some space"):
-        await storage.save_snapshot(MARK, b"")
-    with pytest.raises(StorageError, match="no space is left"):
-        await storage.persist([write()])
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"no space is left for /j.* Free some space"):
+            await storage.persist([write()])
     await storage.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "at"), [("create", 1), ("write", 1), ("write", 3), ("sync", 1), ("rename", 1)]
+)
+async def test_a_snapshot_that_cannot_be_saved_is_all_that_is_lost(operation: str, at: int) -> None:
+    """Its space is free again, the older one is in force, and the journal goes on."""
+    disk = FaultyDisk()
+    storage = journal(Path("/j"), disk=disk)
+    await storage.load()
+    await storage.persist([write(entries(1, 1, 1, 1))])
+    older = SnapshotMark(1, 1)
+    await storage.save_snapshot(older, b"old")
+    await storage.trim(Trim(older, 2, 1))
+    before = disk.names(Path("/j"))
+    disk.before = failing(operation, at, errno.ENOSPC)
+    with pytest.raises(SnapshotFailed, match=r"at index 2 was not saved: no space is left \(/j\)"):
+        await storage.save_snapshot(MARK, [b"a", b"b", b"c"])
+    left = [name for name in disk.names(Path("/j")) if name not in before]
+    assert (operation in ("create", "rename")) == bool(left)  # as far as the disk lets us
+    await storage.persist([write(entries(4, 1))])
+    await storage.save_snapshot(MARK, [b"a", b"b", b"c"])
+    await storage.trim(Trim(MARK, 3, 1))
+    await storage.close()
+    again = journal(Path("/j"), disk=next(disk.survivors()))
+    found = await again.load()
+    snapshot = await again.open_snapshot(MARK)
+    assert (MARK, entries(3, 1, 1)) == (found.mark, found.entries)
+    assert await snapshot.read(0, 9) == b"abc"
+    await again.close()
+
+
+async def test_a_large_snapshot_is_never_whole_in_memory(tmp_path: Path) -> None:
+    """64 MiB pass through a few."""
+    storage = JournalStorage(tmp_path, node="n1", cluster="test")
+    await storage.load()
+    chunk = Random(1).randbytes(CHUNK_BYTES)
+    tracemalloc.start()
+    try:
+        await storage.save_snapshot(MARK, (bytes(chunk[::-1]) for _ in range(64)))
+        snapshot = await storage.open_snapshot(MARK)
+        for offset in range(0, snapshot.size, CHUNK_BYTES):
+            assert CHUNK_BYTES == len(await snapshot.read(offset, CHUNK_BYTES))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    snapshot.close()
+    await storage.close()
+
+    assert snapshot.size == 64 * CHUNK_BYTES
+    assert peak < 8 * CHUNK_BYTES
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "sync_directory"])

@@ -69,7 +69,7 @@ def test_any_history_is_found_again(data: st.DataObject) -> None:
                 files.persist([order])
             case "reset":
                 mark = SnapshotMark(model.last + data.draw(st.integers(0, 4)), term)
-                files.save_snapshot(mark, b"")
+                files.save_snapshot(mark, (b"",))
                 order = write(term=term, reset=mark)
                 model.log.clear()
                 model.begin(mark, mark.index + 1, mark.term)
@@ -82,7 +82,7 @@ def test_any_history_is_found_again(data: st.DataObject) -> None:
                 mark = SnapshotMark(at, model.log[at].term)
                 first = data.draw(st.integers(model.first, at + 1))
                 base = model.log[first - 1].term if first - 1 in model.log else model.base_term
-                files.save_snapshot(mark, b"")
+                files.save_snapshot(mark, (b"",))
                 trim = Trim(mark, first, base)
                 model.begin(mark, first, base)
                 replay.trim(trim)

@@ -32,6 +32,7 @@ from quorum.events import (
     Compacted,
     Event,
     MembersProposed,
+    NotCompacted,
     Persisted,
     Proposed,
     ReadRequested,
@@ -164,6 +165,8 @@ class Raft:
                 membership.on_transfer_requested(state, event)
             case Compacted():
                 snapshots.on_compacted(state, event.mark)
+            case NotCompacted():
+                snapshots.on_not_compacted(state, event.mark)
             case SnapshotArrived():
                 self._notice_term(event.sender, event.term)
                 snapshots.on_snapshot_arrived(state, event)

@@ -39,6 +39,13 @@ def on_compacted(state: State, mark: SnapshotMark) -> None:
     state.out.append(Trim(mark, log.first, log.base_term))
 
 
+def on_not_compacted(state: State, mark: SnapshotMark) -> None:
+    """Our snapshot was not saved: all is as before, so the next one is due at once."""
+    state.snapshotting = False
+    if mark.index > state.log.mark.index:
+        state.unsnapshotted_bytes += state.config.snapshot_bytes
+
+
 def on_install_snapshot(state: State, sender: NodeId, message: InstallSnapshot) -> None:
     """The leader began to send a snapshot: a sign of life, answered as one."""
     follow(state, sender)

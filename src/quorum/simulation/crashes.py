@@ -44,6 +44,7 @@ from quorum.events import (
     SnapshotSent,
     Tag,
 )
+from quorum.machine import snapshot_bytes
 from quorum.messages import Entries, Index, InstallSnapshot, Kind, Members, NodeId, Term
 from quorum.simulation.disks import Disk, Save
 from quorum.simulation.invariants import Invariants, Violation
@@ -303,7 +304,7 @@ class Rig:
                 self._moment(server)
                 self._step(server, Applied(entries.last))
             case Snapshot(mark):
-                data = server.machine.snapshot()
+                data = snapshot_bytes(server.machine)
                 self.observer.snapshotted(server.name, mark.index, data)
                 self._write(server, Save(mark, data))
             case Restore(mark):

@@ -11,9 +11,30 @@ from typing import Protocol
 
 from quorum.effects import Persist, Trim
 from quorum.events import Recovered
+from quorum.machine import SnapshotData
 from quorum.messages import SnapshotMark
 
-__all__ = ["Recovered", "Storage"]
+__all__ = ["CHUNK_BYTES", "Recovered", "Storage", "StoredSnapshot"]
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of a snapshot that are asked of a storage at a time."""
+
+
+class StoredSnapshot(Protocol):
+    """A durable snapshot, open for reading, also when it is deleted meanwhile."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        ...
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """So many bytes from this place, fewer only where it ends. Raise `StorageError`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
 
 
 class Storage(Protocol):
@@ -41,16 +62,18 @@ class Storage(Protocol):
         """
         ...
 
-    async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
-        """Make a snapshot durable beside the log.
+    async def save_snapshot(self, mark: SnapshotMark, data: SnapshotData) -> None:
+        """Make a snapshot durable beside the log, while writes go on.
 
         It comes into force by `Persist.reset` (one that the leader sent) or by `trim` (our own);
-        until then `load` returns the older one.
+        until then `load` returns the older one. What is not bytes is iterated over in a worker
+        thread, and never whole in memory. If that raises, so does this. Raise `SnapshotFailed` if
+        there is no such snapshot now and all else is as it was; any other error ends the server.
         """
         ...
 
-    async def load_snapshot(self, mark: SnapshotMark) -> bytes:
-        """The snapshot saved with this mark."""
+    async def open_snapshot(self, mark: SnapshotMark) -> StoredSnapshot:
+        """Open the snapshot saved with this mark, once it was found to be undamaged."""
         ...
 
     async def trim(self, order: Trim) -> None:

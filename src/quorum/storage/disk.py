@@ -30,6 +30,23 @@ class File(Protocol):
         ...
 
 
+class Source(Protocol):
+    """A file open for reading; it stays readable when its name is removed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        ...
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """So many bytes from this place, fewer only where the file ends."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
 class Lock(Protocol):
     """A lock that is held."""
 
@@ -55,6 +72,10 @@ class Disk(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole content of a file."""
+        ...
+
+    def open(self, path: Path) -> Source:
+        """Open a file for reading; FileNotFoundError if there is none."""
         ...
 
     def create(self, path: Path) -> File:
@@ -95,6 +116,22 @@ class _RealFile:
         os.close(self._descriptor)
 
 
+class _RealSource:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        parts: list[bytes] = []
+        while size > 0 and (data := os.pread(self._descriptor, size, offset)):
+            parts.append(data)
+            size, offset = size - len(data), offset + len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 class RealDisk:
     """The operating system's files; those it makes are readable by their owner only."""
 
@@ -123,6 +160,10 @@ class RealDisk:
     def read(self, path: Path) -> bytes:
         """See `Disk.read`."""
         return path.read_bytes()
+
+    def open(self, path: Path) -> Source:
+        """See `Disk.open`."""
+        return _RealSource(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def create(self, path: Path) -> File:
         """See `Disk.create`."""

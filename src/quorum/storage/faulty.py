@@ -61,6 +61,21 @@ class _FaultyFile:
 
 
 @define(eq=False)
+class _FaultySource:
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        return self.content[offset : offset + size]
+
+    def close(self) -> None:
+        pass
+
+
+@define(eq=False)
 class _FaultyLock:
     held: set[Path]
     path: Path
@@ -80,6 +95,7 @@ class FaultyDisk:
 
     before: Callable[[str, int], None] = lambda _name, _number: None
     operations: int = 0
+    _off: bool = False
     _names: dict[Path, _Inode] = field(factory=dict)
     _durable_names: dict[Path, _Inode] = field(factory=dict)
     _held: set[Path] = field(factory=set)
@@ -87,7 +103,11 @@ class FaultyDisk:
     def reached(self, name: str) -> None:
         """Count an operation, and let `before` break it."""
         self.operations += 1
-        self.before(name, self.operations)
+        try:
+            self.before(name, self.operations)
+        except PowerCut:
+            self._off = True
+            raise
 
     def survivors(self, *, sector: int = 512) -> Iterator[FaultyDisk]:
         """Disks that a power cut at this moment may leave behind.
@@ -128,6 +148,10 @@ class FaultyDisk:
             raise FileNotFoundError(path)
         return self._names[path].content()
 
+    def open(self, path: Path) -> _FaultySource:
+        """See `Disk`."""
+        return _FaultySource(self.read(path))
+
     def put(self, path: Path, content: bytes) -> None:
         """Replace a file by this content, durably: damage, for instance."""
         self._names[path] = self._durable_names[path] = _Inode(content)
@@ -150,7 +174,10 @@ class FaultyDisk:
 
     def remove(self, path: Path) -> None:
         """See `Disk`."""
-        del self._names[path]
+        if path not in self._names:
+            raise FileNotFoundError(path)
+        if not self._off:  # who cleans up after an error does so in vain
+            del self._names[path]
         self.reached("remove")
 
     def sync_directory(self, directory: Path) -> None:

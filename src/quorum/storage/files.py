@@ -14,7 +14,10 @@ oldest first and one by one, so that a crash cannot leave a hole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -25,15 +28,16 @@ from quorum.errors import StorageError
 from quorum.events import Recovered
 from quorum.messages import NodeId, SnapshotMark
 from quorum.storage.bodies import Opening, pack_opening, pack_trim, pack_write
-from quorum.storage.disk import Disk, File, Lock
+from quorum.storage.disk import Disk, File, Lock, Source
 from quorum.storage.format import FRAME_SIZE, Link, seal
 from quorum.storage.recovery import Kept, Recovery, Segment, corrupt, recover
 from quorum.storage.replay import Outline
 from quorum.storage.snapshots import (
+    check_snapshot,
     pack_snapshot_head,
     parse_snapshot_name,
+    snapshot_head_size,
     snapshot_name,
-    unpack_snapshot,
 )
 
 SEGMENT_BYTES = 64 << 20
@@ -42,6 +46,9 @@ SEGMENT_BYTES = 64 << 20
 FILL_BYTES = 1 << 20
 """Zeros written ahead at a time: a sync that does not change the file's size costs half as much
 (`benchmarks/journal.py`). Records above a quarter of it extend the file themselves."""
+
+SNAPSHOT_SYNC_BYTES = 16 << 20
+"""Bytes of a snapshot that wait for a sync at most: the log's syncs must not queue behind more."""
 
 _TEMPORARY = ".new"
 
@@ -68,6 +75,23 @@ class Layout:
     fill_bytes: int = FILL_BYTES
 
 
+@frozen
+class SnapshotFile:
+    """A durable snapshot, open for reading: the data in its file."""
+
+    source: Source
+    start: int
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """So many bytes of the data from this place, fewer only where it ends."""
+        return self.source.read_at(size, self.start + offset)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.source.close()
+
+
 def segment_name(number: int) -> str:
     """The name of the file of this segment."""
     return f"journal-{number:010}"
@@ -92,6 +116,7 @@ class JournalFiles:
         self._offset = self._filled = 0
         self._link = Link()
         self._segments: list[Kept] = []
+        self._serial = count()  # of temporary files
 
     def load(self) -> tuple[Recovered, Report]:
         """Open the directory; on an error it is as it was, and not open."""
@@ -142,26 +167,56 @@ class JournalFiles:
             if place is not None and place[0] < self._outline.mark.index:
                 self._remove(name)
 
-    def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
-        """Make a snapshot durable; it replaces one with the same mark."""
-        self._create(snapshot_name(mark), pack_snapshot_head(mark, data), data).close()
+    def save_snapshot(self, mark: SnapshotMark, chunks: Iterable[bytes]) -> None:
+        """Make a snapshot durable; it replaces one with the same mark. Any thread may call this.
 
-    def load_snapshot(self, mark: SnapshotMark) -> bytes:
-        """Read a snapshot back, and check it."""
+        After an error the directory is as it was, whatever has failed: no journal's data went
+        through the file that is given up.
+        """
+        name = snapshot_name(mark)
+        temporary = self._layout.directory / f"{name}.{next(self._serial)}{_TEMPORARY}"
+        file = self._disk.create(temporary)
+        try:
+            self._write_snapshot(file, mark, chunks)
+            self._finish(file, temporary, name)
+        except BaseException:
+            with suppress(OSError):
+                self._disk.remove(temporary)  # a full disk needs the space
+            raise
+        finally:
+            file.close()
+
+    def _write_snapshot(self, file: File, mark: SnapshotMark, chunks: Iterable[bytes]) -> None:
+        start = snapshot_head_size(mark)
+        size = checksum = unsynced = 0
+        for chunk in chunks:
+            file.write_at(chunk, start + size)
+            size += len(chunk)
+            checksum = zlib.crc32(chunk, checksum)
+            unsynced += len(chunk)
+            if unsynced >= SNAPSHOT_SYNC_BYTES and self._layout.sync:
+                file.sync()
+                unsynced = 0
+        file.write_at(pack_snapshot_head(mark, size, checksum), 0)
+
+    def open_snapshot(self, mark: SnapshotMark) -> SnapshotFile:
+        """Open a snapshot for reading, and check all of it. Any thread may call this."""
         name = snapshot_name(mark)
         try:
-            content = self._disk.read(self._layout.directory / name)
+            source = self._disk.open(self._layout.directory / name)
         except FileNotFoundError:
             raise StorageError(f"no snapshot was saved at index {mark.index}") from None
         except OSError as error:
             raise StorageError(f"{name} cannot be read: {error}") from error
         try:
-            found, data = unpack_snapshot(content)
+            found = check_snapshot(source, mark)
+        except OSError as error:
+            source.close()
+            raise StorageError(f"{name} cannot be read: {error}") from error
         except ValueError as error:
+            source.close()
             raise corrupt(name, 0, str(error)) from error
-        if (found.index, found.term) != (mark.index, mark.term):
-            raise corrupt(name, 0, f"it is the snapshot of another state: {found}")
-        return data
+        return SnapshotFile(source, found.start, found.size)
 
     def _remove(self, name: str) -> None:
         self._disk.remove(self._layout.directory / name)
@@ -231,15 +286,19 @@ class JournalFiles:
             for part in parts:
                 file.write_at(part, offset)
                 offset += len(part)
-            if self._layout.sync:
-                file.sync()
-            self._disk.rename(temporary, self._layout.directory / name)
-            if self._layout.sync:
-                self._disk.sync_directory(self._layout.directory)
+            self._finish(file, temporary, name)
         except BaseException:
             file.close()
             raise
         return file
+
+    def _finish(self, file: File, temporary: Path, name: str) -> None:
+        """Make a file durable, then its name."""
+        if self._layout.sync:
+            file.sync()
+        self._disk.rename(temporary, self._layout.directory / name)
+        if self._layout.sync:
+            self._disk.sync_directory(self._layout.directory)
 
     def _append(self, body: Sequence[bytes]) -> float:
         """Write one record and make it durable; return the seconds that this took."""

@@ -14,20 +14,35 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
 from quorum.effects import Persist, Trim
-from quorum.errors import CorruptJournal, StorageError, WrongDirectory
+from quorum.errors import CorruptJournal, SnapshotFailed, StorageError, WrongDirectory
 from quorum.events import Recovered
+from quorum.machine import SnapshotData
 from quorum.messages import Members, NodeId, SnapshotMark
 from quorum.storage.disk import Disk, RealDisk
-from quorum.storage.files import FILL_BYTES, SEGMENT_BYTES, JournalFiles, Layout, Report
+from quorum.storage.files import (
+    FILL_BYTES,
+    SEGMENT_BYTES,
+    JournalFiles,
+    Layout,
+    Report,
+    SnapshotFile,
+)
 from quorum.storage.replay import Outline
 from quorum.storage.worker import Worker
 
 T = TypeVar("T")
+
+
+class _Aside(Protocol):
+    """Runs a call that blocks."""
+
+    async def __call__(self, call: Callable[[], T], /) -> T: ...
+
 
 INLINE_SECONDS_MAX = 200e-6
 """A write and sync that is expected to take less is done at once, in the caller's task: to hand it
@@ -41,10 +56,30 @@ times `INLINE_SECONDS_MAX` there: a thread's measurement includes its waiting fo
 _WEIGHT = 1 / 8  # of the newest measurement, in the moving estimate of a write's duration
 
 
+class JournalSnapshot:
+    """A `StoredSnapshot` in a file, read in threads."""
+
+    def __init__(self, file: SnapshotFile, aside: _Aside) -> None:
+        self.size = file.size
+        self._file = file
+        self._aside = aside
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """See `StoredSnapshot.read`."""
+        try:
+            return await self._aside(partial(self._file.read, offset, size))
+        except OSError as error:
+            raise StorageError(f"a snapshot cannot be read: {_in_words(error)}") from error
+
+    def close(self) -> None:
+        """See `StoredSnapshot.close`."""
+        self._file.close()
+
+
 class JournalStorage:
     """Keeps a server's state in a directory of its own. Use one object per run: load, ..., close.
 
-    Errors are `StorageError`s and final, except those of `load_snapshot`, which changes nothing.
+    Errors are `StorageError`s and final, except `SnapshotFailed` and those of `open_snapshot`.
     """
 
     def __init__(
@@ -76,7 +111,6 @@ class JournalStorage:
         self._sync_inline = sync_inline
         self._seconds, self._writes = 2 * INLINE_SECONDS_MAX, 0
         self._turn = trio.Lock()
-        self._snapshot_turn = trio.Lock()
         self._worker = Worker(f"journal of {node}")
 
     @property
@@ -104,19 +138,23 @@ class JournalStorage:
         """See `Storage.trim`."""
         await self._take_turn(partial(self._files.trim, order), inline=self._sync_inline is True)
 
-    async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
-        """See `Storage.save_snapshot`. Writes go on meanwhile."""
+    async def save_snapshot(self, mark: SnapshotMark, data: SnapshotData) -> None:
+        """See `Storage.save_snapshot`."""
         self._check_open()
-        async with self._snapshot_turn:
-            save = partial(self._files.save_snapshot, mark, data)
-            try:
-                await self._aside(save)
-            except Exception as error:
-                raise self._fail(error) from error
+        chunks = (data,) if isinstance(data, bytes) else data
+        try:
+            await self._aside(partial(self._files.save_snapshot, mark, chunks))
+        except OSError as error:
+            raise SnapshotFailed(
+                f"the snapshot at index {mark.index} was not saved: {_in_words(error)} "
+                f"({self._layout.directory}). The one before it and the log are as they were; "
+                f"the log grows until one can be saved"
+            ) from error
 
-    async def load_snapshot(self, mark: SnapshotMark) -> bytes:
-        """See `Storage.load_snapshot`."""
-        return await self._aside(partial(self._files.load_snapshot, mark))
+    async def open_snapshot(self, mark: SnapshotMark) -> JournalSnapshot:
+        """See `Storage.open_snapshot`."""
+        file = await self._aside(partial(self._files.open_snapshot, mark))
+        return JournalSnapshot(file, self._aside)
 
     async def close(self) -> None:
         """See `Storage.close`."""
@@ -164,7 +202,7 @@ class JournalStorage:
                 self._over = str(error)
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
                 self._over = (
-                    f"no space is left for {place}. This server acknowledges nothing more; what "
+                    f"{_in_words(error)} for {place}. This server acknowledges nothing more; what "
                     "it acknowledged is safe. Free some space, then restart it"
                 )
             case _:
@@ -179,3 +217,8 @@ class JournalStorage:
         weight = _WEIGHT if self._writes % PROBE_WRITES else 1
         self._seconds += weight * (seconds - self._seconds)
         self._writes += 1
+
+
+def _in_words(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "no space is left" if full else f"{error!r}"

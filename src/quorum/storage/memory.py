@@ -8,11 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+from attrs import frozen
+
 from quorum.effects import Persist, Trim
 from quorum.errors import StorageError
 from quorum.events import Recovered
+from quorum.machine import SnapshotData
 from quorum.messages import Index, Members, SnapshotMark, Term
 from quorum.storage.replay import Outline, Replay
+
+
+@frozen
+class MemorySnapshot:
+    """A `StoredSnapshot` of bytes in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """See `StoredSnapshot.size`."""
+        return len(self.data)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """See `StoredSnapshot.read`; never waits."""
+        return self.data[offset : offset + size]
+
+    def close(self) -> None:
+        """See `StoredSnapshot.close`."""
 
 
 class MemoryStorage:
@@ -41,14 +64,15 @@ class MemoryStorage:
                 self._check_saved(order.reset)
             self._replay.persist(order)
 
-    async def save_snapshot(self, mark: SnapshotMark, data: bytes) -> None:
-        """See `Storage.save_snapshot`."""
-        self._snapshots[mark.index, mark.term] = data
+    async def save_snapshot(self, mark: SnapshotMark, data: SnapshotData) -> None:
+        """See `Storage.save_snapshot`; here all of it is in memory, of course."""
+        whole = data if isinstance(data, bytes) else await trio.to_thread.run_sync(b"".join, data)
+        self._snapshots[mark.index, mark.term] = whole
 
-    async def load_snapshot(self, mark: SnapshotMark) -> bytes:
-        """See `Storage.load_snapshot`."""
+    async def open_snapshot(self, mark: SnapshotMark) -> MemorySnapshot:
+        """See `Storage.open_snapshot`."""
         try:
-            return self._snapshots[mark.index, mark.term]
+            return MemorySnapshot(self._snapshots[mark.index, mark.term])
         except KeyError:
             raise StorageError(f"no snapshot was saved at index {mark.index}") from None
 

@@ -1,7 +1,10 @@
-"""A snapshot's file: its mark and its bytes, with checksums. No I/O.
+"""A snapshot's file: its mark and its bytes, with checksums.
 
 magic 4 bytes · version u32 · mark length u32 · data length u64 · CRC-32 of the data u32 ·
 mark · CRC-32 of all so far u32 · data
+
+The data may be larger than memory: it is written and read a chunk at a time. Its size and checksum
+are known when all of it was written, so the header, whose size is known before, is written last.
 """
 
 from __future__ import annotations
@@ -10,8 +13,12 @@ import re
 import struct
 import zlib
 
-from quorum.codec import pack_mark, unpack_mark
+from attrs import frozen
+
+from quorum.codec import MARK_BYTES_MAX, pack_mark, unpack_mark
 from quorum.messages import Index, SnapshotMark, Term
+from quorum.storage import CHUNK_BYTES
+from quorum.storage.disk import Source
 
 _MAGIC = b"QSNP"
 _VERSION = 1
@@ -31,27 +38,51 @@ def parse_snapshot_name(name: str) -> tuple[Index, Term] | None:
     return (int(match[1]), int(match[2])) if match is not None else None
 
 
-def pack_snapshot_head(mark: SnapshotMark, data: bytes) -> bytes:
-    """What goes before the data in its file."""
+def snapshot_head_size(mark: SnapshotMark) -> int:
+    """Bytes before the data in the file of a snapshot with this mark."""
+    return _HEADER.size + len(pack_mark(mark)) + _CHECK.size
+
+
+def pack_snapshot_head(mark: SnapshotMark, size: int, checksum: int) -> bytes:
+    """What goes before `size` bytes of data, with this CRC-32, in their file."""
     packed = pack_mark(mark)
-    head = _HEADER.pack(_MAGIC, _VERSION, len(packed), len(data), zlib.crc32(data)) + packed
+    head = _HEADER.pack(_MAGIC, _VERSION, len(packed), size, checksum) + packed
     return head + _CHECK.pack(zlib.crc32(head))
 
 
-def unpack_snapshot(content: bytes) -> tuple[SnapshotMark, bytes]:
-    """Mark and data of a snapshot's file; ValueError if it is damaged."""
-    if len(content) < _HEADER.size:
+@frozen
+class Found:
+    """What a snapshot's file holds, checked from end to end."""
+
+    mark: SnapshotMark
+    start: int
+    """Where the data begins."""
+    size: int
+    """Bytes of data."""
+
+
+def check_snapshot(source: Source, mark: SnapshotMark | None = None) -> Found:
+    """Read a snapshot's file, a chunk at a time; ValueError if it is damaged, or not this one."""
+    header = source.read_at(_HEADER.size, 0)
+    if len(header) < _HEADER.size:
         raise ValueError("it is cut short")
-    magic, version, mark_size, data_size, checksum = _HEADER.unpack_from(content)
-    check_at = _HEADER.size + mark_size
-    data_at = check_at + _CHECK.size
+    magic, version, mark_size, data_size, checksum = _HEADER.unpack(header)
     if magic != _MAGIC or version != _VERSION:
         raise ValueError(f"it is not a snapshot of format version {_VERSION}")
-    if data_at + data_size != len(content):
-        raise ValueError(f"it has {len(content)} bytes, not {data_at + data_size}")
-    if zlib.crc32(content[:check_at]) != _CHECK.unpack_from(content, check_at)[0]:
+    start = _HEADER.size + mark_size + _CHECK.size
+    if mark_size > MARK_BYTES_MAX:
+        raise ValueError(f"its mark has {mark_size} bytes")
+    if start + data_size != source.size:
+        raise ValueError(f"it has {source.size} bytes, not {start + data_size}")
+    head = source.read_at(start, 0)
+    if zlib.crc32(head[: -_CHECK.size]) != _CHECK.unpack(head[-_CHECK.size :])[0]:
         raise ValueError("the checksum of its header is wrong")
-    data = content[data_at:]
-    if zlib.crc32(data) != checksum:
+    actual = 0
+    for offset in range(start, source.size, CHUNK_BYTES):
+        actual = zlib.crc32(source.read_at(CHUNK_BYTES, offset), actual)
+    if actual != checksum:
         raise ValueError("the checksum of its data is wrong")
-    return unpack_mark(content[_HEADER.size : check_at]), data
+    found = unpack_mark(head[_HEADER.size : -_CHECK.size])
+    if mark is not None and (found.index, found.term) != (mark.index, mark.term):
+        raise ValueError(f"it is the snapshot of another state: {found}")
+    return Found(found, start, data_size)

@@ -4,14 +4,16 @@ A short run is applied within the step that committed it, and its callers are wo
 ones, and whatever must wait for the disk, go through a task of their own that lets others run
 between slices, so that heartbeats are not late. Orders are carried out in order either way.
 
-Taking a snapshot keeps the loop busy for as long as `StateMachine.snapshot` takes; writing it
-does not.
+Taking a snapshot keeps the loop busy for as long as `StateMachine.snapshot` takes. A machine that
+returns chunks makes them in the storage's thread, while entries are applied here. A snapshot that
+could not be saved costs nothing but the room in the log: it is tried again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
@@ -19,14 +21,20 @@ from typing import Any
 import trio
 
 from quorum.effects import Apply, Restore, Snapshot
-from quorum.errors import MachineFailed
-from quorum.events import Applied, Compacted
-from quorum.machine import StateMachine
+from quorum.errors import MachineFailed, SnapshotFailed, StorageError
+from quorum.events import Applied, Compacted, NotCompacted
+from quorum.machine import RestoresInChunks, SnapshotData, StateMachine
 from quorum.messages import Entries, Index, Kind, Members, SnapshotMark
-from quorum.storage import Storage
+from quorum.storage import CHUNK_BYTES, Storage, StoredSnapshot
+from quorum.trio.counters import Counters
 from quorum.trio.inbox import Inbox
 from quorum.trio.pending import Pending
 from quorum.trio.waiting import MakeError, Waiter
+
+log = logging.getLogger("quorum")
+
+SNAPSHOT_RETRY = 10.0
+"""Seconds after which a snapshot that could not be saved may be taken anew."""
 
 SLICE_ENTRIES_MAX = 1024
 """Entries applied before other tasks may run."""
@@ -36,7 +44,12 @@ class Applier:
     """Orders for one state machine, carried out in order."""
 
     def __init__(
-        self, machine: StateMachine, storage: Storage, pending: Pending, inbox: Inbox
+        self,
+        machine: StateMachine,
+        storage: Storage,
+        pending: Pending,
+        inbox: Inbox,
+        counters: Counters,
     ) -> None:
         self.index: Index = 0
         """Everything up to here has been applied."""
@@ -44,6 +57,8 @@ class Applier:
         self._storage = storage
         self._pending = pending
         self._inbox = inbox
+        self._counters = counters
+        self._closed = False
         self._orders: deque[Apply | Restore | Snapshot] = deque()
         self._news = trio.Event()
         self._watchers: list[tuple[Index, int, Waiter]] = []  # a heap
@@ -75,7 +90,8 @@ class Applier:
             raise
 
     def close(self, error: MakeError) -> None:
-        """Tell those who watch that nothing will be applied any more."""
+        """Tell those who watch that nothing will be applied any more; give up snapshots."""
+        self._closed = True
         for _, _, waiter in self._watchers:
             waiter.fail(error())
         self._watchers.clear()
@@ -144,28 +160,53 @@ class Applier:
             )
         return results
 
-    def _take_snapshot(self) -> bytes:
+    def _take_snapshot(self) -> SnapshotData:
         try:
-            return self._machine.snapshot()
+            data = self._machine.snapshot()
         except Exception as error:
-            raise MachineFailed(
-                f"the state machine raised {error!r} while taking a snapshot; the server stops: "
-                f"mend the machine, then restart"
-            ) from error
+            raise _no_snapshot(error) from error
+        return data if isinstance(data, bytes) else self._chunks(data)
 
-    async def _save(self, mark: SnapshotMark, data: bytes) -> None:
-        await self._storage.save_snapshot(mark, data)
-        self._inbox.put(Compacted(mark))
+    def _chunks(self, data: Iterable[bytes]) -> Iterator[bytes]:
+        """The machine's chunks, until the server stops; runs in the storage's thread."""
+        chunks = iter(data)
+        while not self._closed:
+            try:
+                chunk = next(chunks, None)
+            except Exception as error:
+                raise _no_snapshot(error) from error
+            if chunk is None:
+                return
+            yield chunk
+        raise _Abandoned
+
+    async def _save(self, mark: SnapshotMark, data: SnapshotData) -> None:
+        try:
+            await self._storage.save_snapshot(mark, data)
+        except _Abandoned:
+            return
+        except SnapshotFailed as error:
+            self._counters.snapshots_not_saved += 1
+            log.error("%s; it is tried again", error)  # noqa: TRY400 - a fact, not a bug
+            await trio.sleep(SNAPSHOT_RETRY)
+            self._inbox.put(NotCompacted(mark))
+        else:
+            self._counters.snapshots_taken += 1
+            self._inbox.put(Compacted(mark))
 
     async def _restore(self, mark: SnapshotMark) -> None:
-        data = await self._storage.load_snapshot(mark)
+        snapshot = await self._storage.open_snapshot(mark)
         try:
-            self._machine.restore(data)
+            await self._put_in_place(snapshot)
+        except StorageError:
+            raise
         except Exception as error:
             raise MachineFailed(
                 f"the state machine raised {error!r} while restoring the snapshot at index "
                 f"{mark.index}; the server stops: mend the machine, then restart"
             ) from error
+        finally:
+            snapshot.close()
         self._pending.skipped(mark.index, mark.term)
         if not mark.members.joint:
             self._pending.configured(mark.index)
@@ -173,9 +214,33 @@ class Applier:
         self._inbox.put(Applied(mark.index))
         self._wake_watchers()
 
+    async def _put_in_place(self, snapshot: StoredSnapshot) -> None:
+        machine = self._machine
+        if not isinstance(machine, RestoresInChunks):
+            machine.restore(await snapshot.read(0, snapshot.size))
+            return
+
+        def chunks() -> Iterator[bytes]:
+            for offset in range(0, snapshot.size, CHUNK_BYTES):
+                yield trio.from_thread.run(snapshot.read, offset, CHUNK_BYTES)
+
+        put_in_place = await trio.to_thread.run_sync(machine.restore_chunks, chunks())
+        put_in_place()
+
     def _wake_watchers(self) -> None:
         while self._watchers and self._watchers[0][0] <= self.index:
             heappop(self._watchers)[2].settle(self.index)
+
+
+class _Abandoned(Exception):
+    """The server stops: the snapshot under way is of no use any more."""
+
+
+def _no_snapshot(error: Exception) -> MachineFailed:
+    return MachineFailed(
+        f"the state machine raised {error!r} while taking a snapshot; the server stops: mend the "
+        f"machine, then restart"
+    )
 
 
 def _configurations(entries: Entries) -> list[tuple[Index, Members]]:

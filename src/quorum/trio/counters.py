@@ -18,6 +18,9 @@ class Counters:
     """Orders to the storage; several may share one sync."""
     entries_written: int = 0
     entries_applied: int = 0
+    snapshots_taken: int = 0
+    snapshots_not_saved: int = 0
+    """Of our own machine; they are tried again."""
     snapshots_received: int = 0
     snapshots_sent: int = 0
     """With a receipt."""

@@ -14,6 +14,7 @@ import trio
 from quorum.effects import Send
 from quorum.events import Received
 from quorum.messages import InstallSnapshot, NodeId
+from quorum.storage import StoredSnapshot
 
 
 class Receiver(Protocol):
@@ -46,7 +47,9 @@ class Link(Protocol):
         """Send these, in order for each peer, as far as there is room. Never blocks."""
         ...
 
-    async def send_snapshot(self, to: NodeId, message: InstallSnapshot, snapshot: bytes) -> None:
+    async def send_snapshot(
+        self, to: NodeId, message: InstallSnapshot, snapshot: StoredSnapshot
+    ) -> None:
         """Deliver a snapshot; raise `OSError` or `ProtocolError` if it may not have arrived."""
         ...
 

@@ -25,6 +25,7 @@ from quorum.errors import ConfigError, ProtocolError, QuorumError
 from quorum.events import Received
 from quorum.framing import FRAME_BYTES_MAX, FrameReader, frame
 from quorum.messages import InstallSnapshot, Message, NodeId
+from quorum.storage import StoredSnapshot
 from quorum.trio import transfer
 from quorum.trio.connection import (
     HANDSHAKE_TIMEOUT,
@@ -192,7 +193,9 @@ class TcpLinks:
                 peer.keep(batch)
                 self._dial_if_needed(peer)
 
-    async def send_snapshot(self, to: NodeId, message: InstallSnapshot, snapshot: bytes) -> None:
+    async def send_snapshot(
+        self, to: NodeId, message: InstallSnapshot, snapshot: StoredSnapshot
+    ) -> None:
         """See `Link.send_snapshot`."""
         peer = self._peers.get(to) or _Peer(to)
         stream, reader = await self._connect(peer, Purpose.SNAPSHOT)

@@ -64,7 +64,7 @@ class Loop:
         self.counters = Counters()
         self.inbox = Inbox()
         self.pending = Pending(config)
-        self.applier = Applier(machine, storage, self.pending, self.inbox)
+        self.applier = Applier(machine, storage, self.pending, self.inbox, self.counters)
         self.announced = Announce(Role.FOLLOWER, statistics.term, None)
         """The newest word on role, term and leader."""
         self.announcement = trio.Event()
@@ -222,8 +222,11 @@ class Loop:
         message = InstallSnapshot(order.term, order.round, order.mark)
         ok = False
         try:
-            snapshot = await self._storage.load_snapshot(order.mark)
-            await self._links.send_snapshot(order.to, message, snapshot)
+            snapshot = await self._storage.open_snapshot(order.mark)
+            try:
+                await self._links.send_snapshot(order.to, message, snapshot)
+            finally:
+                snapshot.close()
             ok = True
         except (OSError, QuorumError) as error:
             log.warning(

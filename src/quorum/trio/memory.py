@@ -14,6 +14,7 @@ import trio
 from quorum.effects import Send
 from quorum.events import Received
 from quorum.messages import InstallSnapshot, NodeId
+from quorum.storage import StoredSnapshot
 from quorum.trio.link import Receiver
 
 
@@ -103,14 +104,17 @@ class MemoryLink:
         self._travelling.extend((due, event) for event in events)
         self._news.set()
 
-    async def send_snapshot(self, to: NodeId, message: InstallSnapshot, snapshot: bytes) -> None:
+    async def send_snapshot(
+        self, to: NodeId, message: InstallSnapshot, snapshot: StoredSnapshot
+    ) -> None:
         """See `Link.send_snapshot`."""
         await trio.sleep(self._network.delay)
         peer = self._network.reach(self.id, to)
         if peer is None or peer.receiver is None:
             raise ConnectionError(f"{to} cannot be reached")
         peer.receiver.received((Received(self.id, message),))
-        await peer.receiver.snapshot_received(self.id, message, snapshot)
+        data = await snapshot.read(0, snapshot.size)
+        await peer.receiver.snapshot_received(self.id, message, data)
 
     def learn(self, peer: NodeId, address: str) -> None:
         """Addresses mean nothing here: names do."""

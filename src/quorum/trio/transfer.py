@@ -8,8 +8,8 @@ When a transfer breaks off, the receiver keeps what it has, and the next one fro
 with the same mark goes on there; the digest (SHA-256) makes sure that both mean the same bytes. A
 sender that is told to may go slowly, so that a snapshot does not take a link away from the log.
 
-In memory: at the sender the whole snapshot, once for every transfer; at the receiver what has come
-of it, twice its size while it is handed over, and the beginning of one interrupted transfer.
+In memory: at the sender one chunk; at the receiver what has come of it, twice its size while it is
+handed over, and the beginning of one interrupted transfer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from quorum.errors import ProtocolError
 from quorum.events import Received
 from quorum.framing import FrameReader, frame
 from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
+from quorum.storage import StoredSnapshot
 from quorum.trio.connection import read_bodies
 from quorum.trio.link import Receiver
 from quorum.wire import (
@@ -87,7 +88,7 @@ async def send(
     stream: trio.abc.Stream,
     reader: FrameReader,
     message: InstallSnapshot,
-    snapshot: bytes,
+    snapshot: StoredSnapshot,
     *,
     rate: float | None = None,
 ) -> None:
@@ -95,14 +96,14 @@ async def send(
 
     `rate` is in bytes per second, at least `RATE_MIN`; None: as fast as it goes.
     """
-    total = len(snapshot)
+    total = snapshot.size
     await stream.send_all(frame(encode(message)))
     start = await _agreed_start(stream, reader, snapshot)
     # A chunk takes a second at most, so that the receiver sees progress however slow it is.
     step = CHUNK_BYTES_MAX if rate is None else min(CHUNK_BYTES_MAX, int(rate))
     due = trio.current_time()
     for offset in range(start, max(total, 1), step):
-        piece = snapshot[offset : offset + step]
+        piece = await snapshot.read(offset, step)
         with _fail_after(STALL_MAX, "the receiver reads no more"):
             await stream.send_all(frame(encode_chunk(SnapshotChunk(offset, total, piece))))
         if rate is not None:
@@ -140,20 +141,21 @@ async def receive(
     await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
 
 
-async def _agreed_start(stream: trio.abc.Stream, reader: FrameReader, snapshot: bytes) -> int:
+async def _agreed_start(
+    stream: trio.abc.Stream, reader: FrameReader, snapshot: StoredSnapshot
+) -> int:
     """Where to begin: behind what the receiver has, if that is the beginning of this snapshot."""
     with _fail_after(STALL_MAX, "the receiver does not say where to begin"):
         bodies = await read_bodies(stream, reader)
     offer = decode_chunk(bodies[0])
     if len(bodies) > 1 or len(offer.data) != _DIGEST_BYTES:
         raise ProtocolError("the receiver does not say where to begin")
-    if not 0 < offer.offset < len(snapshot):
+    if not 0 < offer.offset < snapshot.size:
         return 0
     digest = sha256()
-    with memoryview(snapshot)[: offer.offset] as view:
-        for at in range(0, len(view), CHUNK_BYTES_MAX):
-            digest.update(view[at : at + CHUNK_BYTES_MAX])
-            await trio.lowlevel.checkpoint()
+    for at in range(0, offer.offset, CHUNK_BYTES_MAX):
+        digest.update(await snapshot.read(at, min(CHUNK_BYTES_MAX, offer.offset - at)))
+        await trio.lowlevel.checkpoint()
     return offer.offset if digest.digest() == offer.data else 0
 
 
