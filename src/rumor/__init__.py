@@ -34,6 +34,7 @@ from rumor.errors import (
     EventTooLarge,
     ForeignCluster,
     JoinFailed,
+    KeysIncomplete,
     MetaTooLarge,
     NotAuthentic,
     Overloaded,
@@ -41,9 +42,10 @@ from rumor.errors import (
     QueryInvalid,
     RumorError,
 )
-from rumor.keyring import Keyring
+from rumor.keyring import Keyring, fingerprint
 from rumor.messages import Address, Health, Name, UserEvent
 from rumor.trio.agent import Agent
+from rumor.trio.keys import ClusterKeys, Held, KeyReport
 from rumor.trio.opening import open_agent
 from rumor.trio.polls import Poll, Question, Response
 from rumor.trio.subscription import Subscription
@@ -56,6 +58,7 @@ __all__ = [
     "AgentClosed",
     "AgentEvent",
     "AgentStatistics",
+    "ClusterKeys",
     "Config",
     "ConfigError",
     "Conflicted",
@@ -64,9 +67,12 @@ __all__ = [
     "Failed",
     "ForeignCluster",
     "Health",
+    "Held",
     "JoinFailed",
     "Joined",
+    "KeyReport",
     "Keyring",
+    "KeysIncomplete",
     "Left",
     "Member",
     "MembershipEvent",
@@ -86,5 +92,6 @@ __all__ = [
     "Suspected",
     "Updated",
     "UserEvent",
+    "fingerprint",
     "open_agent",
 ]

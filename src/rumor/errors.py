@@ -6,6 +6,7 @@ RumorError
 ├── MetaTooLarge           also a ValueError: the metadata exceeds its limit, the old stays
 ├── EventTooLarge          also a ValueError: the event exceeds its limits, nobody was told
 ├── QueryInvalid           also a ValueError: a query or answer is too long, or makes no sense
+├── KeysIncomplete         an order about keys was not carried out by all; `report` says more
 ├── Overloaded             too many events or queries are under way; nobody was told, try later
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
@@ -43,6 +44,18 @@ class EventTooLarge(RumorError, ValueError):
 
 class QueryInvalid(RumorError, ValueError):
     """A query or an answer is too long or makes no sense. Nobody was asked or told; correct it."""
+
+
+class KeysIncomplete(RumorError):
+    """Not all living members have carried out an order about keys, or could without being cut off.
+
+    The message says what was changed; all members still understand each other. `report` is the
+    :class:`~rumor.KeyReport`: who obeyed, who failed and why, who is silent.
+    """
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class Overloaded(RumorError):

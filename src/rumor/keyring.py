@@ -18,6 +18,7 @@ Nonces are random and of 96 bits, so one key should seal no more than 2**32 pack
 from __future__ import annotations
 
 import secrets
+from hashlib import sha256
 from typing import Any, Final
 
 from rumor.errors import ConfigError, NotAuthentic
@@ -27,6 +28,8 @@ KEYS_MAX: Final = 8
 
 KEY_BYTES: Final = (16, 24, 32)
 """AES-128, AES-192, AES-256."""
+
+FINGERPRINT_BYTES: Final = 8
 
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -53,6 +56,12 @@ class Keyring:
         """Make a key of 32 bytes; give the same one to all members."""
         return secrets.token_bytes(32)
 
+    @staticmethod
+    def check(key: bytes) -> None:
+        """Raise :class:`~rumor.errors.ConfigError` unless this may be a key."""
+        if not isinstance(key, bytes) or len(key) not in KEY_BYTES:
+            raise ConfigError("a key is 16, 24 or 32 bytes; the keyring was not changed")
+
     @property
     def primary(self) -> bytes:
         """The key that encrypts."""
@@ -65,8 +74,7 @@ class Keyring:
 
     def install(self, key: bytes) -> None:
         """Decrypt with this key too; nothing happens if it is there already."""
-        if not isinstance(key, bytes) or len(key) not in KEY_BYTES:
-            raise ConfigError("a key is 16, 24 or 32 bytes; the keyring was not changed")
+        self.check(key)
         if len(self._ciphers) >= KEYS_MAX and key not in self._ciphers:
             raise ConfigError(f"there are {KEYS_MAX} keys already; nothing changed, remove one")
         self._ciphers.setdefault(key, _cipher(key))
@@ -105,6 +113,11 @@ class Keyring:
                 continue
             return data
         raise NotAuthentic("none of our keys sealed this for this cluster and purpose")
+
+
+def fingerprint(key: bytes) -> str:
+    """Name a key without telling it: the first bytes of its SHA-256, as hexadecimal digits."""
+    return sha256(key).digest()[:FINGERPRINT_BYTES].hex()
 
 
 def _cipher(key: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -32,7 +32,8 @@ async def answer_all(agent: Agent, *, task_status: trio.TaskStatus[None]) -> Non
         task_status.started()
         async for event in events:
             if isinstance(event, Question):
-                await event.answer(f"{agent.name}: {event.payload.decode()}".encode())
+                with suppress(AgentClosed):  # a question in the last moment
+                    await event.answer(f"{agent.name}: {event.payload.decode()}".encode())
 
 
 @asynccontextmanager

@@ -21,7 +21,8 @@ QUIET = Config(exchange_interval=1e6, reconnect_interval=1e6, probe_interval=1e6
 
 def delivered(effects: Iterable[Effect]) -> list[UserEvent]:
     """Keep the events that the user gets."""
-    return [effect.event for effect in only(Deliver, effects)]
+    events = [effect.event for effect in only(Deliver, effects)]
+    return [event for event in events if isinstance(event, UserEvent)]
 
 
 def foreign(clock: int = 1, sequence: int = 1, payload: bytes = b"x") -> UserEvent:

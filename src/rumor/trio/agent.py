@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ import trio
 from attrs import define, field
 
 from rumor.config import Config
+from rumor.core.members import LIVE
 from rumor.core.swim import Swim
 from rumor.effects import (
     Answer,
@@ -30,7 +31,15 @@ from rumor.effects import (
     Send,
     Settled,
 )
-from rumor.errors import AgentClosed, EventTooLarge, JoinFailed, Overloaded, ProtocolError
+from rumor.errors import (
+    AgentClosed,
+    ConfigError,
+    EventTooLarge,
+    JoinFailed,
+    Overloaded,
+    ProtocolError,
+    QueryInvalid,
+)
 from rumor.events import (
     Answered,
     Asked,
@@ -39,34 +48,25 @@ from rumor.events import (
     Event,
     Happened,
     Introduced,
+    Queried,
     Replied,
     Unanswered,
     Unasked,
 )
 from rumor.fields import check_event_name, check_payload
-from rumor.messages import Address, Health, Name, Query, Reply
+from rumor.keyring import Keyring
+from rumor.messages import Address, Health, Name, Query, Reply, Request, UserEvent
+from rumor.trio.exchanges import Exchanges
 from rumor.trio.inbox import Inbox
+from rumor.trio.keys import KEYS_QUERY, KEYS_RELAYS, RESERVED, ClusterKeys
 from rumor.trio.mail import Mail
 from rumor.trio.polls import Poll, Question, queried
-from rumor.trio.streams import ask, receive_request, send_reply
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics
 from rumor.trio.view import AgentEvent, Member, event_of, events_so_far, member_of
 from rumor.wire import encode_meta
 
 logger = logging.getLogger("rumor")
-
-STREAM_FAULTS = (
-    OSError,
-    ProtocolError,
-    trio.BrokenResourceError,
-    trio.ClosedResourceError,
-    trio.TooSlowError,
-)
-"""What a peer or the network may do to a stream; never a reason for the agent to stop."""
-
-FAILURES_MAX = 256
-"""Reasons why dialling failed that are remembered for the text of a ``JoinFailed``."""
 
 
 @define
@@ -86,6 +86,7 @@ class Agent:
         mail: Mail,
         config: Config,
         nursery: trio.Nursery,
+        keyring: Keyring | None = None,
     ) -> None:
         (self._me,) = swim.members.values()
         self._swim = swim
@@ -94,13 +95,12 @@ class Agent:
         self._config = config
         self._nursery = nursery
         self._inbox = Inbox()
-        self._dialling = trio.CapacityLimiter(config.exchanges_max)
-        self._serving = 0
+        self._exchanges = Exchanges(mail, config, self._answer)
         self._numbers = count(1)
         self._waiting: dict[int, Waiting] = {}
         self._polls: dict[int, Poll] = {}
+        self._keys = None if keyring is None else ClusterKeys(keyring, self._ask_keys, self._living)
         self._replies: dict[int, Reply] = {}
-        self._failures: dict[Address, str] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._traffic = mail.traffic
         self._closed = False
@@ -144,8 +144,7 @@ class Agent:
         answered = await self._settle(number, Introduced(number, others))
         if answered == 0:
             reasons = "; ".join(
-                f"{host}:{port}: {self._failures.get((host, port), 'no answer')}"
-                for host, port in others
+                f"{host}:{port}: {self._exchanges.why((host, port))}" for host, port in others
             )
             raise JoinFailed(
                 f"no seed answered ({reasons}). {self.name} runs on by itself and tries them "
@@ -213,11 +212,11 @@ class Agent:
         :class:`~rumor.errors.Overloaded` while too many queries are open or too much waits to be
         passed on; nobody was asked then.
         """
-        self._check_open()
-        number, me = next(self._numbers), self._swim.members[self.name]
+        if name.startswith(RESERVED):
+            raise QueryInvalid(f"{name!r} is a name for agents among themselves; nobody was asked")
         event = queried(
-            number,
-            me,
+            next(self._numbers),
+            self._swim.members[self.name],
             name,
             payload,
             names=names,
@@ -226,6 +225,13 @@ class Agent:
             relays=relays,
             timeout=timeout,
         )
+        async with self._poll(event) as poll:
+            yield poll
+
+    @asynccontextmanager
+    async def _poll(self, event: Queried) -> AsyncIterator[Poll]:
+        self._check_open()
+        number = event.tag
         poll = self._polls[number] = Poll()
         try:
             self._command(event)
@@ -255,6 +261,16 @@ class Agent:
         finally:
             del self._subscriptions[number]
 
+    @property
+    def keys(self) -> ClusterKeys:
+        """The keys of the whole cluster: list, install, use, remove, rotate.
+
+        Raises :class:`~rumor.errors.ConfigError` for an agent without a keyring.
+        """
+        if self._keys is None:
+            raise ConfigError("this agent has no keyring, so the cluster has no keys; none changed")
+        return self._keys
+
     def statistics(self) -> AgentStatistics:
         """Counts of members, of work done and of traffic."""
         return self._traffic.statistics(self._swim.statistics())
@@ -264,7 +280,7 @@ class Agent:
     async def run(self) -> None:
         """Take, step, perform, for ever."""
         self._nursery.start_soon(self._listen_for_datagrams)
-        self._nursery.start_soon(trio.serve_listeners, self._serve, [self._port.listener])
+        self._nursery.start_soon(trio.serve_listeners, self._exchanges.serve, [self._port.listener])
         while True:
             with trio.move_on_at(self._swim.deadline):
                 await self._inbox.wait()
@@ -306,7 +322,7 @@ class Agent:
             case Answer(call, reply):
                 self._replies[call] = reply
             case Deliver(told):
-                self._put(Question(told, self._reply) if isinstance(told, Query) else told)
+                self._deliver(told)
             case Collect(tag, source, payload):
                 self._polls[tag].put_nowait(source, payload)
             case Refuse(tag):
@@ -332,6 +348,22 @@ class Agent:
         for subscription in self._subscriptions.values():
             subscription.put_nowait(event)
 
+    def _deliver(self, told: UserEvent | Query) -> None:
+        """Answer what is meant for the agent itself; give the user the rest."""
+        if isinstance(told, UserEvent):
+            self._put(told)
+        elif not told.name.startswith(RESERVED):
+            self._put(Question(told, self._reply))
+        elif self._keys is not None and told.name == KEYS_QUERY:
+            self._inbox.put(Replied(told, self._keys.obey(told)))
+
+    def _ask_keys(self, payload: bytes, names: Sequence[Name]) -> AbstractAsyncContextManager[Poll]:
+        number, me = next(self._numbers), self._swim.members[self.name]
+        return self._poll(queried(number, me, KEYS_QUERY, payload, names=names, relays=KEYS_RELAYS))
+
+    def _living(self) -> list[Name]:
+        return [peer.name for peer in self._swim.members.values() if peer.health in LIVE]
+
     def _reply(self, query: Query, payload: bytes) -> None:
         self._check_open(left_is_fine=True)
         self._command(Replied(query, payload))
@@ -345,59 +377,14 @@ class Agent:
             await trio.lowlevel.checkpoint()  # let the loop take them
 
     async def _exchange(self, exchange: Exchange) -> None:
-        """Carry out one exchange; a fault is an answer too."""
-        event: Event = Unanswered(exchange.ticket)
-        try:
-            async with self._dialling:
-                with trio.fail_after(self._config.stream_timeout):
-                    stream = await self._port.dial(exchange.to)
-                    async with stream:
-                        reply = await ask(
-                            stream,
-                            self._mail.wire,
-                            exchange.request,
-                            bytes_max=self._config.stream_bytes_max,
-                            guard=self._mail.guard,
-                        )
-                        event = Answered(exchange.ticket, reply)
-        except STREAM_FAULTS as error:
-            self._note_failure(exchange.to, error)
-        finally:
-            self._inbox.put(event)
+        reply = await self._exchanges.ask(exchange)
+        ticket = exchange.ticket
+        self._inbox.put(Unanswered(ticket) if reply is None else Answered(ticket, reply))
 
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        """Answer one request on a stream that somebody opened."""
-        if self._serving >= self._config.exchanges_max:
-            self._traffic.streams_refused += 1
-            await trio.aclose_forcefully(stream)
-            return
-        self._serving += 1
-        wire, guard = self._mail.wire, self._mail.guard
-        bytes_max = self._config.stream_bytes_max
-        try:
-            with trio.fail_after(self._config.stream_timeout):
-                async with stream:
-                    request, bound = await receive_request(
-                        stream, wire, bytes_max=bytes_max, guard=guard
-                    )
-                    call = next(self._numbers)
-                    self._command(Asked(call, request))
-                    reply = self._replies.pop(call)
-                    await send_reply(stream, wire, reply, bound=bound, guard=guard)
-                    self._traffic.streams_served += 1
-        except STREAM_FAULTS as error:
-            self._traffic.streams_failed += 1
-            logger.debug("%s: a stream failed: %r", self.name, error)
-        finally:
-            self._serving -= 1
-
-    def _note_failure(self, to: Address, error: Exception) -> None:
-        self._traffic.streams_failed += 1
-        self._failures.pop(to, None)
-        self._failures[to] = str(error) or type(error).__name__
-        while len(self._failures) > FAILURES_MAX:
-            del self._failures[next(iter(self._failures))]
-        logger.debug("%s: exchange with %s:%d failed: %r", self.name, *to, error)
+    def _answer(self, request: Request) -> Reply:
+        call = next(self._numbers)
+        self._command(Asked(call, request))
+        return self._replies.pop(call)
 
     def _check_open(self, *, left_is_fine: bool = False) -> None:
         if self._closed:

@@ -84,7 +84,7 @@ async def open_agent(
         )
         async with trio.open_nursery() as nursery:
             mail = Mail(name, port, wire, guard, Traffic())
-            agent = Agent(swim, mail, config, nursery)
+            agent = Agent(swim, mail, config, nursery, keyring)
             nursery.start_soon(agent.run)
             try:
                 await _join_if_possible(agent, seeds)

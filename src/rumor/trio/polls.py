@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Self
 
 import trio
@@ -117,11 +118,11 @@ def queried(
     name: str,
     payload: bytes,
     *,
-    names: Iterable[Name],
-    tags: Mapping[str, str],
-    acks: bool,
-    relays: int,
-    timeout: float | None,
+    names: Iterable[Name] = (),
+    tags: Mapping[str, str] = MappingProxyType({}),
+    acks: bool = False,
+    relays: int = 0,
+    timeout: float | None = None,
 ) -> Queried:
     """Say what the user asks as an event, or raise :class:`~rumor.errors.QueryInvalid`."""
     event = Queried(
