@@ -99,6 +99,15 @@ class CommandMachine(ABC):
             return Failed(f"{type(error).__name__}: {error}")
 
 
+def restore_bytes(machine: StateMachine, snapshot: bytes) -> None:
+    """Restore a machine in the way that it likes best."""
+    if isinstance(machine, RestoresInChunks):
+        pieces = (snapshot[at : at + 1000] for at in range(0, len(snapshot), 1000))
+        machine.restore_chunks(pieces)()
+    else:
+        machine.restore(snapshot)
+
+
 def snapshot_bytes(machine: StateMachine) -> bytes:
     """The snapshot of a machine in one piece."""
     data = machine.snapshot()

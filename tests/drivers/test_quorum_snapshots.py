@@ -40,6 +40,7 @@ class Chunked(CommandMachine):
         self.gate.set()
         self.begun = threading.Event()
         self.restored_in: list[str] = []
+        self.lines: Callable[[tuple[bytes, ...]], Iterator[bytes]] = self._lines
 
     def command(self, entry: Entry) -> int:
         """Append; what a snapshot under way refers to stays as it is."""
@@ -48,7 +49,7 @@ class Chunked(CommandMachine):
 
     def snapshot(self) -> Iterator[bytes]:
         """A line for each command."""
-        return self._lines(self.commands)
+        return self.lines(self.commands)
 
     def _lines(self, commands: tuple[bytes, ...]) -> Iterator[bytes]:
         for command in commands:
@@ -123,14 +124,14 @@ async def test_a_server_that_stops_does_not_wait_for_its_snapshot(make_storage):
     machine = Chunked()
     made = 0
 
-    def endless(_: object) -> Iterator[bytes]:
+    def endless(_: tuple[bytes, ...]) -> Iterator[bytes]:
         nonlocal made
         while True:
             made += 1
             machine.begun.set()
             yield b"x"
 
-    machine._lines = endless
+    machine.lines = endless
     with trio.fail_after(10):
         async with opened(machine, make_storage()) as server:
             await server.wait_leader()
@@ -149,7 +150,7 @@ async def test_a_snapshot_that_breaks_in_the_middle_stops_the_server(make_storag
         yield commands[0]
         raise KeyError("broken")
 
-    machine._lines = broken
+    machine.lines = broken
     with pytest.raises(MachineFailed, match="KeyError"):  # noqa: PT012 - the block is the point
         async with opened(machine, make_storage()) as server:
             await server.wait_leader()

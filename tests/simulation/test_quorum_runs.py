@@ -109,6 +109,37 @@ def test_a_machine_that_forgets_something_in_its_snapshot_is_found():
     assert "State Machine Safety" in found
 
 
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_snapshot_in_chunks_must_not_see_what_comes_later(copies):
+    """It is made while the machine goes on; one that looks at the machine itself is found."""
+
+    class Chunked(Tally):
+        def snapshot(self):
+            words = Counter(self.words) if copies else self.words
+            return (b"%s %d\n" % (word.encode(), words[word]) for word in ("a", "b"))
+
+        def restore(self, snapshot):
+            raise AssertionError("it has restore_chunks")
+
+        def restore_chunks(self, chunks):
+            lines = b"".join(chunks).decode().splitlines()
+            words = Counter({word: int(count) for word, count in map(str.split, lines)})
+
+            def put_in_place():
+                self.words = words
+
+            return put_in_place
+
+    faults = Faults(timed=("crash",), interval=0.5)
+    reports = [
+        run(seed, steps=400, machine=Chunked, command=words, faults=faults)
+        for seed in range(1, 6 if copies else 12)
+    ]
+
+    found = [finding.promise for report in reports for finding in report.violations]
+    assert copies == (found == [])
+
+
 def test_a_machine_that_depends_on_how_runs_are_cut_is_found():
     """Runs are cut differently on every replica."""
 

@@ -46,8 +46,17 @@ from quorum.events import (
     SnapshotArrived,
     SnapshotSent,
 )
-from quorum.machine import snapshot_bytes
-from quorum.messages import Entries, Index, InstallSnapshot, Kind, Members, Message, NodeId
+from quorum.machine import SnapshotData, restore_bytes
+from quorum.messages import (
+    Entries,
+    Index,
+    InstallSnapshot,
+    Kind,
+    Members,
+    Message,
+    NodeId,
+    SnapshotMark,
+)
 from quorum.simulation.clients import Clients
 from quorum.simulation.disks import Disk, Save
 from quorum.simulation.faults import Faults, Pace
@@ -339,19 +348,26 @@ class World:
                 node.applied = entries.last
                 self.post(node, Applied(node.applied))
             case Snapshot(mark):
-                data = snapshot_bytes(node.machine)
-                self.observer.snapshotted(node.id, mark.index, data)
-                node.disk.queue.append(Save(mark, data))
-                self._write(node)
+                self._take(node, mark, node.machine.snapshot())
             case (Restore(mark), data):
                 node.machine = self.workload.machine()
-                node.machine.restore(data)
+                restore_bytes(node.machine, data)
                 node.applied = mark.index
                 self.clients.restored(node.id, mark.index)
                 self.post(node, Applied(mark.index))
         node.tasks.popleft()
         if node.tasks:
             self.after(self.spread(self.pace.apply), self._work, node, node=node)
+
+    def _take(self, node: Node, mark: SnapshotMark, data: SnapshotData) -> None:
+        """Save a snapshot; chunks are made later, when the machine has gone on."""
+        if not isinstance(data, bytes):
+            pause = self.spread(self.pace.apply + self.pace.disk)
+            self.after(pause, lambda: self._take(node, mark, b"".join(data)), node=node)
+            return
+        self.observer.snapshotted(node.id, mark.index, data)
+        node.disk.queue.append(Save(mark, data))
+        self._write(node)
 
     def _apply(self, node: Node, entries: Entries) -> None:
         start = entries.first
