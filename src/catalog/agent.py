@@ -93,6 +93,7 @@ class Agent(Catalog):
                 config,
                 home,
                 self._route,
+                connections=connections,
                 doorway=door.doorway(QUORUM_MAGIC),
                 gossip=gossip,
                 roster=roster,
@@ -149,7 +150,7 @@ class Agent(Catalog):
 
         Without this the end of the agent looks like a crash to the others: its node turns
         critical, and everything stays in the catalog until it comes back. A server that leaves
-        remains a voter, so that it may return with its data.
+        hands over leadership and is removed from the voters; it may return with its data.
         """
         try:
             with trio.move_on_after(LEAVE_SECONDS_MAX):
@@ -160,6 +161,9 @@ class Agent(Catalog):
             with trio.move_on_after(LEAVE_SECONDS_MAX):
                 await self._voter.hand_over()
         await self._gossip.leave()
+        if self._voter is not None:
+            with trio.move_on_after(LEAVE_SECONDS_MAX):
+                await self._voter.wait_removed()
 
     async def check(self) -> None:
         """Raise `AgentFailed` if the agent is about to stop, and so to blame for other errors."""
@@ -225,7 +229,8 @@ class Agent(Catalog):
 
     @property
     def _replica(self) -> Replica | None:
-        return self._route.replica if isinstance(self._route, Local) else None
+        duties = self._route.duties if isinstance(self._route, Local) else None
+        return None if duties is None else duties.replica
 
     # Running.
 

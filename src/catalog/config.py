@@ -18,6 +18,7 @@ import quorum.config
 import rumor.config
 from catalog.errors import ConfigError
 from catalog.limits import check_meta, check_name, sealed
+from catalog.server.autopilot import Rules
 
 __all__ = ["PORT", "Address", "AgentConfig", "format_address", "parse_address"]
 
@@ -122,7 +123,8 @@ class AgentConfig:
     """Addresses of some agents of the cluster; one that answers is enough."""
     bootstrap_expect: int = field(default=0, kw_only=True)
     """How many servers found the cluster together: 1, or better 3 or 5. The same on each of them;
-    not needed any more once a server has its data."""
+    not needed any more once a server has its data. A server that finds a cluster founded joins it
+    in any case; 0: it waits for one."""
     datacenter: str = field(default="dc1", kw_only=True, validator=_check_name)
     cluster: str = field(default="default", kw_only=True, validator=_check_name)
     """Agents of other clusters are refused."""
@@ -136,6 +138,8 @@ class AgentConfig:
     """Between two full comparisons of what is registered here with the catalog."""
     reconcile_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
     """Between two full comparisons of gossip with the catalog, by the leader."""
+    autopilot: Rules = field(factory=Rules, kw_only=True)
+    """When the leader makes voters of servers that come, and removes those that are lost."""
     raft: quorum.config.Config = field(factory=quorum.config.Config.lan, kw_only=True)
     gossip: rumor.config.Config = field(factory=rumor.config.Config.lan, kw_only=True)
 
@@ -147,10 +151,10 @@ class AgentConfig:
             raise ConfigError(f"bootstrap_expect is {expect}, at most {SERVERS_MAX}: take 3 or 5")
         if expect and not self.server:
             raise ConfigError("bootstrap_expect is for servers only: set server=True, or drop it")
-        if self.server and not expect and self.data_dir is None:
+        if self.server and not expect and self.data_dir is None and not self.join:
             raise ConfigError(
                 "a server without data needs bootstrap_expect: 1 to be alone, 3 or 5 to found a "
-                "cluster with others"
+                "cluster with others; or join, with the address of a cluster to be let into"
             )
         host, _ = parse_address(self.bind, what="bind")
         if self.advertise is None and host in ("0.0.0.0", "::"):  # noqa: S104 - refused

@@ -19,10 +19,11 @@ import trio
 import quorum
 from catalog.config import Address
 from catalog.errors import Busy, CatalogError, Indeterminate, NoLeader, NoServers
+from catalog.operations import LeaderRequest
 from catalog.requests import Follow, Lookup, Request, Write
 from catalog.rpc import Connections
 from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
-from catalog.server.replica import Replica
+from catalog.server.duties import Duties
 
 __all__ = ["Local", "Remote", "Route"]
 
@@ -79,10 +80,10 @@ class Local:
         hold: float,
         random: Random,
     ) -> None:
-        self.replica: Replica | None = None
+        self.duties: Duties | None = None
         """`None` until the cluster is founded."""
         self.problem = "the servers have not found each other yet"
-        """Why there is no replica."""
+        """Why there are none."""
         self._connections = connections
         self._servers = servers
         self._hold = hold
@@ -111,15 +112,14 @@ class Local:
             except quorum.Stopped as refusal:
                 raise NoServers(str(refusal)) from refusal
             except quorum.QuorumError as failure:  # the server is about to stop for good
-                raise (Indeterminate if isinstance(request, Write) else NoServers)(
-                    str(failure)
-                ) from failure
+                changes = isinstance(request, Write | LeaderRequest)
+                raise (Indeterminate if changes else NoServers)(str(failure)) from failure
             except NoLeader as refusal:
                 error = refusal
             if direct:
                 raise NotLeading(str(error))
             address = self._servers().get(leader or "")
-            if isinstance(request, Write) and address is not None:
+            if isinstance(request, Write | LeaderRequest) and address is not None:
                 try:
                     return await self._ask_leader(request, address)
                 except (NotLeading, Unreachable):
@@ -127,19 +127,19 @@ class Local:
             await attempts.pause(error)
 
     async def _answer(self, request: Request[Any]) -> Any:
-        if self.replica is None:
+        if self.duties is None:
             raise NoLeader(f"{self.problem}; nothing was written")
         patience = self._hold + waiting_time(request)
         with trio.move_on_after(patience):
-            return await self.replica.answer(request)
-        if isinstance(request, Write):
+            return await self.duties.answer(request)
+        if isinstance(request, Write | LeaderRequest):
             raise Indeterminate(
                 f"the write was not acknowledged by a majority within {patience:g} s; it may be "
                 f"yet: read the state before a retry"
             )
         raise NoLeader(f"no majority of the servers answered within {patience:g} s")
 
-    async def _ask_leader(self, request: Write, address: Address) -> Any:
+    async def _ask_leader(self, request: Request[Any], address: Address) -> Any:
         return await self._connections.call(
             address, request, direct=True, patience=self._hold + PATIENCE_SECONDS
         )

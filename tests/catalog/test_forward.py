@@ -48,7 +48,7 @@ class Script:
 def local(replica, connections=None) -> Local:
     """The route of a server called b, whose leader may be a."""
     route = Local(connections, lambda: {"a": A}, hold=7.0, random=Random(1))
-    route.replica = replica
+    route.duties = replica
     return route
 
 

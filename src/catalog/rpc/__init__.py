@@ -19,7 +19,8 @@ from attrs import define, field
 
 from catalog.config import Address, format_address
 from catalog.errors import ProtocolError
-from catalog.requests import REQUESTS, Request
+from catalog.operations import REQUESTS
+from catalog.requests import Request
 from catalog.rpc.channel import FAULTS, Channel, keep_alive
 from catalog.rpc.faults import ConnectionLost, Unreachable, raised
 from catalog.rpc.frames import (

@@ -17,6 +17,7 @@ from catalog.errors import (
     NoServers,
     NotRegistered,
     ProtocolError,
+    Unavailable,
 )
 
 __all__ = ["ConnectionLost", "NotLeading", "Unreachable", "fault_of", "raised"]
@@ -39,6 +40,7 @@ CODES: Final[Mapping[str, type[Exception]]] = {
     "no-leader": NoLeader,
     "no-servers": NoServers,
     "busy": Busy,
+    "unavailable": Unavailable,
     "indeterminate": Indeterminate,
     "not-registered": NotRegistered,
     "bad-request": ProtocolError,

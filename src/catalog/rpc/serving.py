@@ -14,7 +14,8 @@ from typing import Any
 import trio
 
 from catalog.errors import ProtocolError
-from catalog.requests import REQUESTS, Request
+from catalog.operations import REQUESTS
+from catalog.requests import Request
 from catalog.rpc.channel import FAULTS, Channel, keep_alive
 from catalog.rpc.faults import fault_of
 from catalog.rpc.frames import (

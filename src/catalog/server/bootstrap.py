@@ -1,4 +1,4 @@
-"""Founding a cluster: how servers that know nothing agree on who the first voters are.
+"""How a server comes to its cluster: servers found one together, later ones are let in.
 
 Raft begins with a configuration that all of its servers share; where it comes from is outside the
 paper, and a mistake there is the worst of all: two sets of voters with a majority each, both of
@@ -21,6 +21,13 @@ server that lost its disk has forgotten its votes; under its old name, with an e
 help to elect a leader that lacks acknowledged writes. But it has a new nonce, hence another digest
 than its former fellows, and the digest is part of the name that Raft's connections begin with
 (`cluster_id`).
+
+A server that comes later, or has lost its disk, sees by gossip that the cluster has been founded,
+and founds nothing. It asks to be let in (`catalog.server.autopilot`). The leader does so only where
+no voter has its name: it gives it a learner's place, in the log, and tells it the digest. Only then
+does the newcomer take part, from an empty log; and only from then on does gossip show it with that
+digest. So a voter that gossip shows alive without the digest has lost its disk, and its place is
+free for removal.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ from attrs import evolve, field, frozen
 
 from catalog.errors import ProtocolError
 from catalog.node.presence import Known
+from catalog.operations import Admission
 
 __all__ = ["Founder", "Founding", "Waits", "advance"]
 
@@ -61,12 +69,22 @@ class Founding:
     founders: tuple[Founder, ...] = field(default=(), converter=_sorted_founders)
     """The set that it is locked on; empty: none yet."""
     agreed: bool = False
+    """Whether it takes part: all founders are locked on the set, or it was let in."""
     seeds: tuple[str, ...] = ()
     """Where the others were last seen, to find them after a restart; a hint, and no more."""
+    admission: Admission | None = None
+    """How it was let in, if it is no founder."""
+
+    @property
+    def size(self) -> int:
+        """How many servers founded the cluster."""
+        return len(self.founders) if self.admission is None else self.admission.size
 
     @property
     def digest(self) -> str:
-        """What it tells of the set; empty: it is not locked."""
+        """What it tells of the set; empty: it is not locked, nor let in."""
+        if self.admission is not None:
+            return self.admission.digest
         if not self.founders:
             return ""
         pairs = [[founder.name, founder.nonce] for founder in self.founders]
@@ -80,7 +98,7 @@ class Founding:
 
     def to_bytes(self) -> bytes:
         """Return it as it is kept on disk: JSON, for people to read."""
-        fields = {
+        fields: dict[str, Any] = {
             "format": FORMAT,
             "name": self.me.name,
             "nonce": self.me.nonce,
@@ -89,6 +107,8 @@ class Founding:
             "agreed": self.agreed,
             "seeds": list(self.seeds),
         }
+        if self.admission is not None:
+            fields["admission"] = [self.admission.digest, self.admission.size]
         return json.dumps(fields, indent=2).encode() + b"\n"
 
     @classmethod
@@ -109,11 +129,22 @@ class Founding:
                 tuple(Founder(_text(name), _text(nonce)) for name, nonce in fields["founders"]),
                 fields["agreed"] is True,
                 tuple(map(_text, fields["seeds"])),
+                _admission(fields.get("admission")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(
                 f"not a record of how a cluster was founded: {error!r:.200}"
             ) from error
+
+
+def _admission(value: object) -> Admission | None:
+    match value:
+        case None:
+            return None
+        case [str(digest), int(size)] if digest and size > 0:
+            return Admission(digest, size)
+        case _:
+            raise ValueError(f"expected digest and size, not {value!r:.100}")
 
 
 def _text(value: object) -> str:
@@ -129,6 +160,8 @@ class Waits:
     text: str
     problem: bool = False
     """Whether somebody has to do something."""
+    doors: tuple[str, ...] = ()
+    """Servers of a cluster that has been founded: ask one of these to be let in."""
 
 
 def advance(
@@ -138,32 +171,54 @@ def advance(
 
     Args:
         founding: what this server remembers.
-        expect: with how many servers, itself included, it wants to found the cluster.
-        known: the servers of its data centre that are alive, itself included.
+        expect: with how many servers, itself included, it wants to found the cluster; 0: it does
+            not want to.
+        known: the servers of its data centre, itself included, the failed and the departed too.
 
     """
-    servers = sorted(known, key=lambda one: one.name)
+    everybody = sorted(known, key=lambda one: one.name)
     if founding.agreed:
         return founding, None
+    servers = [one for one in everybody if one.alive]
     if not founding.founders:
+        me = founding.me.name
+        founded = [one for one in everybody if one.presence.agreed and one.name != me]
+        if founded:
+            return founding, _knock(me, founded)
         founding, waits = _lock(founding, expect, servers)
         if waits is not None:
             return founding, waits
     return _agree(founding, servers)
 
 
+def _knock(me: str, founded: list[Known]) -> Waits:
+    """Return whom to ask to be let in; a cluster that is down is a cluster all the same."""
+    names = ", ".join(one.name for one in founded)
+    if len({one.presence.digest for one in founded}) > 1:
+        return Waits(
+            f"{me} sees servers of two clusters ({names}) and joins neither: stop those that do "
+            f"not belong here, and keep apart by name what is not one cluster",
+            problem=True,
+        )
+    doors = tuple(one.name for one in founded if one.alive)
+    if not doors:
+        return Waits(
+            f"{me} waits for {names}, who founded this cluster: none of them is alive; start them "
+            f"on their disks",
+            problem=True,
+        )
+    return Waits(f"{me} asks {', '.join(doors)} to be let into their cluster", doors=doors)
+
+
 def _lock(founding: Founding, expect: int, servers: list[Known]) -> tuple[Founding, Waits | None]:
     """Step 1."""
     me = founding.me.name
     names = ", ".join(one.name for one in servers)
-    others = [one for one in servers if one.name != me]
-    strange = [one for one in others if one.presence.expect != expect]
-    there = ", ".join(one.name for one in others)
-    if any(one.presence.agreed for one in others):
+    strange = [one for one in servers if one.name != me and one.presence.expect not in (expect, 0)]
+    if not expect:
         return founding, Waits(
-            f"{me} was not there when {there} founded this cluster, or has lost its "
-            f"data since; it takes no part: give it the data back, or found another cluster",
-            problem=True,
+            f"{me} waits for a cluster to join: it is not to found one (bootstrap_expect is 0), "
+            f"and no server is here that has"
         )
     if strange:
         return founding, Waits(
@@ -171,6 +226,7 @@ def _lock(founding: Founding, expect: int, servers: list[Known]) -> tuple[Foundi
             f"{strange[0].presence.expect}: start all of them with the same bootstrap_expect",
             problem=True,
         )
+    servers = [one for one in servers if one.presence.expect]
     if len(servers) > expect:
         return founding, Waits(
             f"{len(servers)} servers are here ({names}) where {expect} are expected; nothing is "

@@ -51,6 +51,7 @@ class Home:
     def open_storage(self) -> Storage:
         """Return the storage of the log; only once the founding is agreed."""
         founding = self.founding
+        # Who was let in begins with an empty log, and learns from it who the others are.
         members = Members(voters=[founder.name for founder in founding.founders])
         if self.directory is None:
             return MemoryStorage(members=members)
@@ -88,10 +89,11 @@ async def open_home(config: AgentConfig) -> AsyncIterator[Home]:
                 f"data_dir {directory} is in use by another agent; stop it, or use another one"
             ) from error
         founding = _read(directory, config)
-        if not config.bootstrap_expect and (founding is None or not founding.founders):
+        fresh = founding is None or not founding.digest
+        if fresh and not config.bootstrap_expect and not config.join:
             raise StartError(
                 f"data_dir {directory} has no data: say in bootstrap_expect how many servers found "
-                f"the cluster, 1, 3 or 5"
+                f"the cluster, 1, 3 or 5, or in join where the one is that this server is to join"
             )
         home = Home(directory, blank if founding is None else founding)
         if founding is None:

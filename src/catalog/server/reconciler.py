@@ -1,14 +1,11 @@
 """The leader's standing duty: what gossip knows of nodes, the catalog must say too.
 
-What to write is decided in `catalog.server.reconcile`; here is when: on becoming leader,
-whenever gossip has news, and in full once in a while.
+What to write is decided in `catalog.server.reconcile`, when is the business of `rounds`.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-from typing import Final
 
 import trio
 
@@ -16,16 +13,12 @@ from catalog.commands import DeregisterNode, Operation, batches
 from catalog.node.roster import Roster
 from catalog.server.reconcile import MemberView, reconcile
 from catalog.server.replica import Replica
+from catalog.server.rounds import GRACE_SECONDS, Rounds
 from catalog.wire import encode
-from quorum import Announce, QuorumError, Stopped
 
 __all__ = ["Reconciler"]
 
 log = logging.getLogger("catalog")
-
-RETRY_SECONDS: Final = 0.5
-GRACE_SECONDS: Final = 60.0
-"""For so long after its start an agent takes nobody's absence from gossip for a departure."""
 
 
 class Reconciler:
@@ -36,24 +29,11 @@ class Reconciler:
         self._roster = roster
         self._interval = interval
         self._begun = trio.current_time()
-        self._bell = trio.Event()
 
     async def run(self) -> None:
         """Reconcile whenever there is a reason, for ever."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._follow_roles)
-            nursery.start_soon(self._follow_roster)
-            while True:
-                self._bell = trio.Event()
-                wait = self._interval
-                if self._replica.server.is_leader:
-                    try:
-                        await self._reconcile()
-                    except QuorumError as error:
-                        log.info("reconciliation was interrupted: %s", error)
-                        wait = RETRY_SECONDS
-                with trio.move_on_after(wait):
-                    await self._bell.wait()
+        rounds = Rounds(self._replica.server, self._roster, interval=self._interval)
+        await rounds.run(self._reconcile)
 
     async def _reconcile(self) -> None:
         await self._replica.barrier()
@@ -83,15 +63,3 @@ class Reconciler:
             for operation in operations
             if not isinstance(operation, DeregisterNode) or operation.node in known
         ]
-
-    async def _follow_roles(self) -> None:
-        seen: Announce | None = None
-        with suppress(Stopped):
-            while True:
-                seen = await self._replica.server.wait_role_change(seen)
-                self._bell.set()
-
-    async def _follow_roster(self) -> None:
-        while True:
-            await self._roster.wait_change()
-            self._bell.set()

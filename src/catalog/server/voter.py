@@ -1,12 +1,16 @@
-"""A server's share in consensus: founding the cluster if need be, then Raft, while it runs.
+"""A server's share in consensus: founding the cluster or being let in, then Raft, while it runs.
 
-The steps of founding are decided in `catalog.server.bootstrap`; here each is made durable,
-then told by gossip, in this order.
+The steps that lead there are decided in `catalog.server.bootstrap`; here each is made durable, then
+told by gossip, in this order.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from itertools import cycle
+from math import inf
+from typing import Final
 
 import trio
 from attrs import evolve
@@ -14,12 +18,16 @@ from attrs import evolve
 import quorum
 import rumor
 from catalog.config import AgentConfig, format_address
-from catalog.errors import AgentFailed, StartError
+from catalog.errors import AgentFailed, CatalogError, StartError
 from catalog.forward import Local
 from catalog.node.roster import Roster
+from catalog.operations import Join, Peers
+from catalog.rpc import Connections
 from catalog.rpc.door import Doorway
-from catalog.server.bootstrap import Waits, advance
+from catalog.server.bootstrap import Founding, Waits, advance
+from catalog.server.duties import Duties
 from catalog.server.home import Home, presence_of
+from catalog.server.pilot import Pilot
 from catalog.server.reconciler import Reconciler
 from catalog.server.replica import Replica
 from catalog.server.watch import WatchedRegistry
@@ -28,9 +36,16 @@ __all__ = ["Voter"]
 
 log = logging.getLogger("catalog")
 
+KNOCK_SECONDS: Final = 2.0
+"""Between two attempts to be let in."""
+LOOK_SECONDS, LOOK_SECONDS_MAX = 0.05, 2.0
+"""Between two questions whether we are removed, and for the answer to one."""
+ANSWER_SECONDS_MAX: Final = 15.0
+"""How long one server may take to let us in: it may have to wait for a leader first."""
+
 
 class Voter:
-    """What makes an agent a server; `route.replica` is there once it takes part."""
+    """What makes an agent a server; `route.duties` are there once it takes part."""
 
     def __init__(
         self,
@@ -38,6 +53,7 @@ class Voter:
         home: Home,
         route: Local,
         *,
+        connections: Connections,
         doorway: Doorway,
         gossip: rumor.Agent,
         roster: Roster,
@@ -47,6 +63,7 @@ class Voter:
         self._config = config
         self._home = home
         self._route = route
+        self._connections = connections
         self._doorway = doorway
         self._gossip = gossip
         self._roster = roster
@@ -65,30 +82,46 @@ class Voter:
                 log.log(logging.ERROR if waits.problem else logging.INFO, "%s", waits.text)
             self.state = self._route.problem = waits.text
             self._start(task_status)
-            await self._roster.wait_change()
+            if await self._knock(waits.doors):
+                continue
+            with trio.move_on_after(KNOCK_SECONDS if waits.doors else inf):
+                await self._roster.wait_change()
         try:
             await self._take_part(task_status)
         except (quorum.QuorumError, OSError) as error:
-            raise (AgentFailed if self._route.replica else StartError)(str(error)) from error
+            raise (AgentFailed if self._route.duties else StartError)(str(error)) from error
 
     async def hand_over(self) -> None:
         """Give leadership, if it is ours, to the voter that has most of the log."""
-        replica = self._route.replica
-        if replica is None or not replica.server.is_leader:
-            return
-        match = replica.server.statistics().match
-        heirs = [(index, name) for name, index in match if name in self._roster.servers]
-        if heirs:
+        duties = self._route.duties
+        if duties is not None and duties.replica.server.is_leader:
             try:
-                await replica.server.transfer_leadership(max(heirs)[1])
-            except quorum.QuorumError as error:
+                await duties.pilot.transfer(None)
+            except (quorum.QuorumError, CatalogError) as error:
                 log.info("%s could not hand over leadership: %s", self._config.name, error)
+
+    async def wait_removed(self) -> None:
+        """Wait until the others have removed this server, which has left them; the last one stays.
+
+        Until then its vote may be needed.
+        """
+        others = [
+            address for name, address in self._roster.servers.items() if name != self._config.name
+        ]
+        if self._route.duties is None:
+            return
+        for address in cycle(others):  # a server that is removed may never hear of it itself
+            with suppress(CatalogError):
+                peers = await self._connections.call(address, Peers(), patience=LOOK_SECONDS_MAX)
+                if self._config.name not in [peer.name for peer in peers.peers]:
+                    return
+            await trio.sleep(LOOK_SECONDS)
 
     async def check(self) -> None:
         """Raise `AgentFailed` if the server has ended."""
-        if self._route.replica is not None:
+        if self._route.duties is not None:
             try:
-                await self._route.replica.server.wait_role_change()
+                await self._route.duties.replica.server.wait_role_change()
             except quorum.QuorumError as error:
                 raise AgentFailed(str(error)) from error
 
@@ -99,19 +132,42 @@ class Voter:
             servers = [
                 known
                 for known in self._roster.known.values()
-                if known.server and known.alive and known.presence.datacenter == config.datacenter
+                if known.server and known.presence.datacenter == config.datacenter
             ]
             founding, waits = advance(home.founding, config.bootstrap_expect, servers)
             if founding == home.founding:
                 return waits
-            await home.remember(founding)
-            await self._gossip.set_meta(presence_of(config, home).to_meta())
+            await self._remember(founding)
             log.info(
                 "%s: founders %s %s",
                 config.name,
                 ", ".join(founder.name for founder in founding.founders),
                 "are agreed" if founding.agreed else "are the set to found with",
             )
+
+    async def _knock(self, doors: tuple[str, ...]) -> bool:
+        """Ask one server after the other to be let in; return whether one did."""
+        for name in doors:
+            known = self._roster.known.get(name)
+            if known is None:
+                continue
+            request = Join(self._config.name, known.presence.digest)
+            try:
+                admission = await self._connections.call(
+                    known.address, request, patience=ANSWER_SECONDS_MAX
+                )
+            except (CatalogError, ValueError) as error:
+                self.state = self._route.problem = f"{name} does not let us in yet: {error}"
+                log.info("%s: %s", self._config.name, self.state)
+            else:
+                await self._remember(evolve(self._home.founding, admission=admission, agreed=True))
+                log.info("%s: %s let us in", self._config.name, name)
+                return True
+        return False
+
+    async def _remember(self, founding: Founding) -> None:
+        await self._home.remember(founding)
+        await self._gossip.set_meta(presence_of(self._config, self._home).to_meta())
 
     async def _take_part(self, task_status: trio.TaskStatus[None]) -> None:
         config, founding = self._config, self._home.founding
@@ -127,14 +183,18 @@ class Voter:
             config=config.raft,
         ) as server:
             replica = Replica(server, registry, founding.digest)
+            pilot = Pilot(
+                server, self._roster, founding, rules=config.autopilot, datacenter=config.datacenter
+            )
             reconciler = Reconciler(replica, self._roster, interval=config.reconcile_interval)
             self._doorway.closed = False
-            self._route.replica = replica
+            self._route.duties = Duties(replica, pilot)
             self.state = "running"
             self._start(task_status)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(replica.run)
                 nursery.start_soon(reconciler.run)
+                nursery.start_soon(pilot.run)
                 nursery.start_soon(self._follow_servers, links)
 
     async def _follow_servers(self, links: quorum.TcpLinks) -> None:

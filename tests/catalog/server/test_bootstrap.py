@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from catalog.errors import ProtocolError
 from catalog.model import Role
 from catalog.node.presence import Known, Presence
+from catalog.operations import Admission
 from catalog.requests import MemberHealth
 from catalog.server.bootstrap import Founder, Founding, advance
 
@@ -74,7 +75,7 @@ def test_too_few_are_waited_for():
         ([known(one, 5) for one in fresh("b", "c")], "b expects 5"),
         (
             [known(evolve(one, founders=[one.me], agreed=True)) for one in fresh("b", "c")],
-            "has lost its data since",
+            "sees servers of two clusters (b, c)",
         ),
     ],
 )
@@ -88,6 +89,46 @@ def test_what_somebody_must_mend_is_a_problem(others, says):
     assert waits is not None
     assert waits.problem
     assert says in waits.text
+
+
+def test_a_founded_cluster_is_joined_not_doubled():
+    """Whatever number it expects; a cluster that is down is one all the same."""
+    a, b, c, d = fresh("a", "b", "c", "d")
+    founders = [a.me, b.me, c.me]
+    one = known(evolve(a, founders=founders, agreed=True))
+    down = evolve(known(evolve(b, founders=founders, agreed=True)), health=MemberHealth.FAILED)
+
+    for expect in (0, 1, 3):
+        founding, waits = advance(d, expect, [known(d, expect), one, down])
+        assert d == founding
+        assert waits is not None
+        assert (False, ("a",)) == (waits.problem, waits.doors)
+        founding, waits = advance(d, expect, [known(d, expect), down])
+        assert d == founding
+        assert waits is not None
+        assert (True, ()) == (waits.problem, waits.doors)
+
+
+def test_who_was_let_in_takes_part():
+    """With the digest of the founders, and for good."""
+    (d,) = fresh("d")
+    member = evolve(d, admission=Admission("d1ge57", 3), agreed=True)
+
+    assert (member, None) == advance(member, 0, [])
+    assert ("c/d1ge57", 3) == (member.cluster_id, member.size)
+    assert member == Founding.from_bytes(member.to_bytes())
+
+
+def test_who_founds_nothing_is_not_counted():
+    """A server that only wants to join waits, and the founders do without it."""
+    a, b = fresh("a", "b")
+
+    waiting, waits = advance(a, 0, [known(a, 0), known(b, 0)])
+    assert a == waiting
+    assert waits is not None
+    assert "waits for a cluster to join" in waits.text
+    locked, _ = advance(b, 1, [known(a, 0), known(b, 1)])
+    assert (b.me,) == locked.founders
 
 
 def test_a_lock_is_for_ever():
@@ -164,7 +205,20 @@ def test_the_record_survives_the_disk():
     assert founding == Founding.from_bytes(founding.to_bytes())
 
 
-@given(st.binary() | st.sampled_from([b"{}", b'{"format": 2}', b"[]", b'{"format": 1}']))
+@given(
+    st.binary()
+    | st.sampled_from(
+        [
+            b"{}",
+            b'{"format": 2}',
+            b"[]",
+            b'{"format": 1}',
+            b'{"format": 1, "name": "a", '
+            b'"nonce": "n", "cluster": "c", "founders": [], "agreed": true, "seeds": [], '
+            b'"admission": ["", 3]}',
+        ]
+    )
+)
 def test_a_damaged_record_is_refused(data):
     """With one error, whatever is in it."""
     with pytest.raises(ProtocolError):

@@ -62,10 +62,12 @@ async def test_a_spoilt_directory_is_refused_and_left_alone(config, spoil, says)
 
 
 async def test_an_empty_directory_needs_a_plan(config):
-    """Without data and without `bootstrap_expect` nothing can begin."""
+    """Without data, it founds a cluster or joins one."""
     with pytest.raises(StartError, match="how many servers found the cluster"):
         async with open_home(evolve(config, bootstrap_expect=0)):
             pass
+    async with open_home(evolve(config, bootstrap_expect=0, join=["127.0.0.1:1"])) as home:
+        assert "" == home.founding.digest
 
 
 async def test_a_place_that_is_no_directory_is_refused(config, tmp_path):

@@ -184,24 +184,6 @@ async def test_servers_that_expect_different_numbers_found_nothing(agents, event
     assert "expects 4" in (await odd.info())["state"]
 
 
-async def test_a_server_without_its_data_takes_no_part(agents, eventually):
-    """Under its old name, with an empty disk, it is recognised as another one."""
-    servers = await agents.start_three()
-    await agents.crash("s3")
-    again = await agents.start(
-        "s3", server=True, bootstrap_expect=3, join=[servers["s1"].address], hold=0.1
-    )
-
-    async def is_said() -> bool:
-        return "has lost its data" in (await again.info())["state"]
-
-    await eventually(is_said)
-    with pytest.raises(NoLeader):
-        await again.get("key")
-    with trio.fail_after(PATIENCE):
-        await servers["s1"].put("key", b"two are enough")
-
-
 async def test_other_clusters_are_refused(agents):
     """By name, when joining and when connecting."""
     first = await agents.start("s1", server=True, bootstrap_expect=1)

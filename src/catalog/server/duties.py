@@ -1,0 +1,44 @@
+"""What a server does for those who run the cluster: each operation to whoever answers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.operations import (
+    Health,
+    Join,
+    Peers,
+    RemovePeer,
+    TransferLeadership,
+)
+from catalog.requests import Consistency, Request
+from catalog.server.pilot import Pilot
+from catalog.server.replica import Replica
+
+__all__ = ["Duties"]
+
+
+class Duties:
+    """Answers requests: operations here, all others by the replica."""
+
+    def __init__(self, replica: Replica, pilot: Pilot) -> None:
+        self.replica = replica
+        self.pilot = pilot
+
+    async def answer(self, request: Request[Any]) -> Any:
+        """Answer a request; raise what `quorum` raises, or a `CatalogError`."""
+        match request:
+            case Join():
+                return await self.pilot.admit(request)
+            case Peers(consistency):
+                if consistency is not Consistency.STALE:
+                    await self.replica.barrier()
+                return self.pilot.peers()
+            case RemovePeer(name):
+                return await self.pilot.remove(name)
+            case TransferLeadership(to):
+                return await self.pilot.transfer(to)
+            case Health():
+                return self.pilot.report()
+            case _:
+                return await self.replica.answer(request)
