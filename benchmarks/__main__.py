@@ -15,6 +15,7 @@ BENCHMARKS = {
     "wire": "messages as bytes, beside cbor2",
     "journal": "the journal, beside a bare write and sync of the same bytes",
     "sessions": "what exactly-once costs a command",
+    "report": "all of the cluster's, written as docs/performance.md",
 }
 
 
