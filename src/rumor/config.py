@@ -85,6 +85,10 @@ class Config:
     datagram_bytes_max: int = 1400
     """Largest datagram; below the path's MTU, so that nothing is fragmented."""
 
+    compression: bool = False
+    """Whether to compress long datagrams and streams, before they are sealed: fewer bytes for more
+    CPU. All members read both, so it may be switched member by member."""
+
     # --- push-pull and reconnection ---
 
     exchange_interval: float = 10.0

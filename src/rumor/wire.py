@@ -10,6 +10,9 @@ and then carries one frame in each direction: four bytes of length, and that man
 
     01 [cluster, [kind, field, …]]
 
+Where the first byte is ``03`` instead, what follows is compressed (:mod:`rumor.compression`). Every
+member reads that; only those that are told to compress write it.
+
 Nothing is coerced: the text ``"5"`` is no number, ``True`` is none either, a number in another
 encoding than the shortest is refused, and so is anything behind the item. Bytes from the network
 raise :class:`~rumor.errors.ProtocolError` (or its child
@@ -23,6 +26,7 @@ from typing import Any, Final, NoReturn
 
 import cbor2
 
+from rumor.compression import compress, decompress
 from rumor.errors import ConfigError, ForeignCluster, MetaTooLarge, ProtocolError
 from rumor.fields import MESSAGES, REPLIES, REQUESTS, as_list, build, each, fields, update
 from rumor.messages import META_BYTES_MAX, Message, Reply, Request, Word
@@ -33,6 +37,15 @@ MAGIC: Final = b"RUM1"
 VERSION: Final = 1
 """The first byte of every datagram and frame."""
 
+COMPRESSED: Final = 3
+"""The first byte if the rest is compressed; 2 is that of a sealed datagram."""
+
+DATAGRAM_BYTES_MAX: Final = 65_507
+"""What a datagram may unpack to: no member packs more, and UDP takes no more."""
+
+STREAM_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What a frame may unpack to, if nobody says otherwise."""
+
 CLUSTER_BYTES_MAX: Final = 64
 LENGTH_BYTES: Final = 4
 DEPTH_MAX: Final = 8
@@ -42,41 +55,50 @@ DEPTH_MAX: Final = 8
 class Wire:
     """The codec of one cluster; its name is bound into everything that is sent."""
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(
+        self, cluster: str, *, compress: bool = False, stream_bytes_max: int = STREAM_BYTES_MAX
+    ) -> None:
         if not 1 <= len(cluster.encode()) <= CLUSTER_BYTES_MAX:
             raise ConfigError(f"cluster={cluster!r} must take 1 to {CLUSTER_BYTES_MAX} bytes")
         self._cluster = cluster
+        self._compress = compress
+        self._stream_bytes_max = stream_bytes_max
         self._prefix = cbor2.dumps(cluster)
 
     def pack(self, message: Message, gossip: Sequence[bytes] = ()) -> bytes:
         """Write a datagram; the updates in `gossip` come from :func:`encode`."""
         head = bytes((VERSION, 0x83)) + self._prefix + encode(message)
-        return b"".join((head, _array_head(len(gossip)), *gossip))
+        return self._squeeze(b"".join((head, _array_head(len(gossip)), *gossip)))
 
     def unpack(self, data: bytes) -> tuple[Message, tuple[Word, ...]]:
         """Read a datagram, or raise :class:`~rumor.errors.ProtocolError`."""
-        message, updates = self._open(data, 2)
+        message, updates = self._open(data, 2, DATAGRAM_BYTES_MAX)
         return build(MESSAGES, message), each(update)(updates)
 
     def pack_frame(self, item: Request | Reply) -> bytes:
         """Write a frame, its length included."""
-        body = bytes((VERSION, 0x82)) + self._prefix + cbor2.dumps(fields(item))
+        body = self._squeeze(bytes((VERSION, 0x82)) + self._prefix + cbor2.dumps(fields(item)))
         return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
     def unpack_request(self, body: bytes) -> Request:
         """Read a frame's body as a request, or raise :class:`~rumor.errors.ProtocolError`."""
-        request: Request = build(REQUESTS, *self._open(body, 1))
+        request: Request = build(REQUESTS, *self._open(body, 1, self._stream_bytes_max))
         return request
 
     def unpack_reply(self, body: bytes) -> Reply:
         """Read a frame's body as a reply, or raise :class:`~rumor.errors.ProtocolError`."""
-        reply: Reply = build(REPLIES, *self._open(body, 1))
+        reply: Reply = build(REPLIES, *self._open(body, 1, self._stream_bytes_max))
         return reply
 
-    def _open(self, data: bytes, parts: int) -> list[Any]:
-        if not data or data[0] != VERSION:
+    def _squeeze(self, data: bytes) -> bytes:
+        packed = compress(data[1:]) if self._compress else None
+        return data if packed is None else bytes((COMPRESSED,)) + packed
+
+    def _open(self, data: bytes, parts: int, bytes_max: int) -> list[Any]:
+        if not data or data[0] not in (VERSION, COMPRESSED):
             raise ProtocolError(f"version {data[0] if data else 'missing'}, expected {VERSION}")
-        cluster, *rest = as_list(_loads(data[1:]), parts + 1)
+        item = data[1:] if data[0] == VERSION else decompress(data[1:], bytes_max)
+        cluster, *rest = as_list(_loads(item), parts + 1)
         if cluster != self._cluster:
             raise ForeignCluster(f"for cluster {cluster!r}, not {self._cluster!r}"[:200])
         return rest

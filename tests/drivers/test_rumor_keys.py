@@ -222,7 +222,7 @@ def nobody_asks() -> Callable[..., trio.abc.AsyncResource]:
 def test_an_older_order_that_comes_late_is_not_obeyed() -> None:
     """Else a member that missed `use` could fall back to the old key, after the others."""
     ring = Keyring(OLD, NEW)
-    keys = ClusterKeys(ring, lambda *_: nobody_asks(), list)  # type: ignore[arg-type,return-value]
+    keys = ClusterKeys(ring, lambda *_: nobody_asks(), list)  # type: ignore[arg-type]
     obeyed = parse_answer(keys.obey(order(5, b"u" + NEW)))
     late = parse_answer(keys.obey(order(4, b"u" + OLD)))
 
@@ -235,7 +235,7 @@ def test_an_older_order_that_comes_late_is_not_obeyed() -> None:
 def test_an_order_that_makes_no_sense_changes_nothing(payload: bytes) -> None:
     """And is answered with the reason, cut to a length that fits."""
     ring = Keyring(OLD)
-    keys = ClusterKeys(ring, lambda *_: nobody_asks(), list)  # type: ignore[arg-type,return-value]
+    keys = ClusterKeys(ring, lambda *_: nobody_asks(), list)  # type: ignore[arg-type]
     answer = keys.obey(order(1, payload))
 
     assert parse_answer(answer).error

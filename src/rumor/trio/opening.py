@@ -65,8 +65,8 @@ async def open_agent(
     address is taken. Leaving the context without :meth:`Agent.leave` looks like a crash to the
     others, which is what it is for.
     """
-    wire = Wire(cluster)
     config = Config.lan() if config is None else config
+    wire = Wire(cluster, compress=config.compression, stream_bytes_max=config.stream_bytes_max)
     _check(name, bind, advertise)
     encoded = encode_meta(meta)
     guard = guard_of(name, keyring, cluster)
