@@ -44,7 +44,8 @@ class Program:
         if text not in PEERS:
             known = ", ".join(sorted(PEERS))
             raise argparse.ArgumentTypeError(f"write NAME=COMMAND, or one of: {known}")
-        return cls(text, (sys.executable, str(HERE / "peers" / PEERS[text])))
+        program, *flags = PEERS[text]
+        return cls(text, (sys.executable, str(HERE / "peers" / program), *flags))
 
 
 def add_against(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +56,15 @@ def add_against(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PEER",
-        help="pysyncobj, or NAME=COMMAND of any node program; may be repeated",
+        help="pysyncobj, pysyncobj-single, or NAME=COMMAND of any node program; may be repeated",
     )
 
 
 OURS = Program("quorum", (sys.executable, str(HERE / "node.py")))
-PEERS = {"pysyncobj": "pysyncobj_node.py"}
+PEERS = {
+    "pysyncobj": ("pysyncobj_node.py",),
+    "pysyncobj-single": ("pysyncobj_node.py", "--single"),
+}
 
 
 @define(eq=False)

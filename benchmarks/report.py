@@ -9,7 +9,7 @@ says where its time goes.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import importlib.metadata
 import json
 import shutil
@@ -85,13 +85,14 @@ def compose(options: argparse.Namespace, plots: Path) -> str:
         "core": {key: key.replace("_", " ") for key in rows["core"][0]},
     }
     tables = {name: table(rows[name], columns[name]) for name in rows}
-    growth = ask(options, "growth", *["--full"] * options.full)["tables"]
+    parts = ["log"] * options.quick + ["--full"] * options.full
+    growth = ask(options, "growth", *parts)["tables"]
     return (
         (HERE / "report.md")
         .read_text()
         .format(
             command=" ".join(["python -m benchmarks report", *(sys.argv[2:] or [])]),
-            date=datetime.datetime.now(tz=datetime.UTC).date(),
+            date=dt.datetime.now(tz=dt.UTC).date(),
             machine=machine(),
             versions=versions(),
             runs=options.runs,
@@ -130,7 +131,7 @@ def versions() -> str:
 
 def about_peers(against: list[str]) -> str:
     """What must be known of those beside us."""
-    if any(peer.partition("=")[0] == "pysyncobj" for peer in against):
+    if any(peer.startswith("pysyncobj") for peer in against):
         return (
             "pysyncobj writes a journal that it does not sync: what it acknowledges is not durable."
         )
@@ -144,7 +145,8 @@ def profile(*, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as directory:
         record = Path(directory) / "profile"
         trio.run(sample, record, seconds)
-        stacks = [line.rpartition(" ") for line in record.read_text().splitlines()]
+        lines = record.read_text().splitlines()
+        stacks = [line.rpartition(" ") for line in lines if "MainThread" in line]
     total = sum(int(count) for _, _, count in stacks)
     if not total:
         return "(No profile: py-spy saw nothing.)"
@@ -166,7 +168,7 @@ async def sample(record: Path, seconds: float) -> None:
         await cluster.leader.tell(cmd="load", **load)
         await cluster.leader.hear("begin")
         line = ["py-spy", "record", "--format=raw", "--rate=500", f"--duration={seconds:.0f}"]
-        line += ["--pid", str(cluster.leader.process.pid), "--output", str(record)]
+        line += ["--threads", "--pid", str(cluster.leader.process.pid), "--output", str(record)]
         await trio.run_process(line, capture_stdout=True, capture_stderr=True)
 
 

@@ -45,6 +45,7 @@ def test_a_plot_is_drawn(tmp_path):
 
 def test_a_peer_is_a_name_or_a_command():
     """So that a node program in any language can be measured beside us."""
+    assert Program.parse("pysyncobj-single").argv[-1] == "--single"
     assert Program.parse("mine=./node -store bolt") == Program("mine", ("./node", "-store", "bolt"))
     with pytest.raises(argparse.ArgumentTypeError, match="NAME=COMMAND"):
         Program.parse("unknown")
