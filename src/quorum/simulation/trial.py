@@ -74,6 +74,7 @@ def run(
         config=config,
         faults=faults,
         pace=Pace.draw(random, config.election_timeout),
+        priorities=random.choice(((1.0,), (1.0,), (1.0, 0.5, 0.25))),
         workload=workload,
         trace=Trace(keep=trace),
     )

@@ -11,7 +11,7 @@ After every step the observer (`invariants`) compares all that everybody knows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -88,6 +88,7 @@ class World:
         config: Config,
         faults: Faults,
         pace: Pace,
+        priorities: Sequence[float] = (1.0,),
         workload: Workload,
         trace: Trace,
     ) -> None:
@@ -98,7 +99,6 @@ class World:
         self.steps = self.events = 0
         self.counts: Counter[str] = Counter()
         self.network = Network(random, pace.network, faults, self.counts)
-        priorities = random.choice(((1.0,), (1.0,), (1.0, 0.5, 0.25)))
         self.nodes = {
             name: Node(
                 id=name,
