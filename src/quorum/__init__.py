@@ -51,22 +51,31 @@ from quorum.errors import (
     CorruptJournal,
     Indeterminate,
     MachineFailed,
+    MachineTooOld,
     NotLeader,
     Overloaded,
     ProposalError,
     ProtocolError,
     QuorumError,
     SessionExpired,
+    SnapshotFailed,
     Stopped,
     StorageError,
     Superseded,
     WrongCluster,
     WrongDirectory,
 )
-from quorum.machine import CommandMachine, Failed, StateMachine
+from quorum.machine import (
+    CommandMachine,
+    Failed,
+    RestoresInChunks,
+    SnapshotData,
+    StateMachine,
+    Versioned,
+)
 from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
 from quorum.sessions import Sessions
-from quorum.storage import Storage
+from quorum.storage import Storage, StoredSnapshot
 from quorum.storage.journal import JournalStorage
 from quorum.storage.memory import MemoryStorage
 from quorum.trio.link import Link, Receiver
@@ -93,6 +102,7 @@ __all__ = [
     "Kind",
     "Link",
     "MachineFailed",
+    "MachineTooOld",
     "Members",
     "MemoryNetwork",
     "MemoryStorage",
@@ -104,21 +114,26 @@ __all__ = [
     "QuorumError",
     "Raft",
     "Receiver",
+    "RestoresInChunks",
     "Role",
     "Server",
     "Session",
     "SessionExpired",
     "Sessions",
+    "SnapshotData",
+    "SnapshotFailed",
     "SnapshotMark",
     "StateMachine",
     "Statistics",
     "Stopped",
     "Storage",
     "StorageError",
+    "StoredSnapshot",
     "Superseded",
     "TcpLinks",
     "Term",
     "Tls",
+    "Versioned",
     "WrongCluster",
     "WrongDirectory",
     "open_server",

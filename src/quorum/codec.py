@@ -10,8 +10,8 @@ A run is packed once, by the leader that appended it; a follower writes the byte
     lengths      u32 an entry
     payloads     one after the other
 
-A snapshot's mark is index, term, stamp and members_index, u64 each, and then the configuration as
-`Members.to_bytes` has it. All numbers are little-endian.
+A snapshot's mark is index, term, stamp and members_index, u64 each, the machine's version as u32,
+and then the configuration as `Members.to_bytes` has it. All numbers are little-endian.
 
 `unpack` checks shape, not sense: whether terms may follow one another so is the core's business.
 Every count is checked against the bytes that are there before anything is allocated, so memory
@@ -33,7 +33,7 @@ MEMBERS_BYTES_MAX = 1 << 16
 """Bytes of a configuration: some hundreds of servers with their addresses."""
 
 _HEADER = struct.Struct("<QIII")
-_MARK = struct.Struct("<QQQQ")
+_MARK = struct.Struct("<QQQQI")
 MARK_BYTES_MAX = MEMBERS_BYTES_MAX + _MARK.size
 """Bytes of a snapshot's mark."""
 
@@ -86,7 +86,8 @@ def pack_mark(mark: SnapshotMark) -> bytes:
     if len(members) > MEMBERS_BYTES_MAX:
         raise ValueError(f"a configuration of {len(members)} bytes; the limit: {MEMBERS_BYTES_MAX}")
     try:
-        return _MARK.pack(mark.index, mark.term, mark.stamp, mark.members_index) + members
+        numbers = (mark.index, mark.term, mark.stamp, mark.members_index, mark.version)
+        return _MARK.pack(*numbers) + members
     except struct.error as error:
         raise ValueError(f"a number in this mark does not fit its field: {error}") from None
 
@@ -95,8 +96,11 @@ def unpack_mark(data: bytes) -> SnapshotMark:
     """The mark that `pack_mark` made these bytes of; ValueError if they are anything else."""
     if len(data) < _MARK.size:
         raise ValueError(f"a mark has {_MARK.size} bytes and a configuration, here are {len(data)}")
-    index, term, stamp, members_index = _MARK.unpack_from(data)
-    return SnapshotMark(index, term, stamp, unpack_members(data[_MARK.size :]), members_index)
+    index, term, stamp, members_index, version = _MARK.unpack_from(data)
+    if version == 0:
+        raise ValueError("the versions of a machine begin at 1")
+    members = unpack_members(data[_MARK.size :])
+    return SnapshotMark(index, term, stamp, members, members_index, version)
 
 
 def unpack_members(data: bytes) -> Members:

@@ -39,6 +39,10 @@ class Refusal(Enum):
     """Read the configuration, decide again."""
     UNKNOWN = "passed on to the leader, which did not answer"
     """It may have been written: the outcome is unknown."""
+    TOO_OLD = "a member's machine does not understand this version, or has not said so yet"
+    """Install the newer release on every member and learner first; see `Statistics.versions`."""
+    PASSED = "the cluster is at a later version already"
+    """There is no way back."""
     UNFIT = "the server named cannot do this"
     """E.g. leadership for a server that is not a voter, or a cluster without voters."""
 

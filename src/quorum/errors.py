@@ -10,6 +10,7 @@ QuorumError
 ├── CommandFailed            applied, and the machine answered with an error (on every replica)
 ├── SessionExpired           a client session has ended: nothing more is applied for it
 ├── MachineFailed            the state machine raised: the node stops
+│   └── MachineTooOld        the cluster goes by a version that the machine does not understand
 ├── Stopped                  this server has shut down; the request's fate is `Indeterminate`'s
 ├── ConfigError              nothing started; correct the setting named
 ├── ProtocolError            a peer sent what cannot be understood; the connection is closed
@@ -78,6 +79,14 @@ class SessionExpired(QuorumError):
 
 class MachineFailed(QuorumError):
     """The state machine broke its promise. This server stops: mend the machine, then restart."""
+
+
+class MachineTooOld(MachineFailed):
+    """The cluster has gone on to a version of commands that this server's machine does not know.
+
+    Nothing was applied by wrong rules, and what is stored is sound. Install the newer release, then
+    restart this server.
+    """
 
 
 class Stopped(QuorumError):

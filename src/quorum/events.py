@@ -79,6 +79,17 @@ class MembersProposed:
 
 
 @frozen
+class UpgradeProposed:
+    """Somebody wants commands to mean, from now on, what this version of the machine says.
+
+    Answered by `Admit` with the place of the entry from which it is so, or by `Refuse`.
+    """
+
+    tag: Tag
+    version: int
+
+
+@frozen
 class TransferRequested:
     """Somebody wants this server to lead (thesis 3.10). Answered by `Answer` or `Refuse`."""
 
@@ -141,6 +152,7 @@ Event: TypeAlias = (
     | Proposed
     | ReadRequested
     | MembersProposed
+    | UpgradeProposed
     | TransferRequested
     | Compacted
     | NotCompacted

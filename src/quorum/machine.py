@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
-from quorum.messages import Entries, Entry
+from quorum.errors import MachineTooOld
+from quorum.messages import Entries, Entry, Index
 
 SnapshotData: TypeAlias = bytes | Iterable[bytes]
 """A state as bytes: whole, or in chunks (best of up to 1 MiB) that are made one by one."""
@@ -60,6 +61,45 @@ class RestoresInChunks(Protocol):
         Chunks are cut otherwise than they were made.
         """
         ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """What a `StateMachine` has, too, if what commands mean changes from release to release.
+
+    A machine without it is at version 1. See `Server.upgrade` for how a cluster goes on.
+    """
+
+    @property
+    def version(self) -> int:
+        """The highest version of commands that it understands; it understands all before it."""
+        ...
+
+    def upgrade(self, version: int) -> None:
+        """Go by the rules of this version from now on; a fresh machine goes by those of 1.
+
+        Called at the same entry on every replica, and before `restore` with the version at which
+        the snapshot was taken. It may change the state as the log would: alike everywhere.
+        """
+        ...
+
+
+def machine_version(machine: StateMachine) -> int:
+    """The highest version of commands that a machine understands."""
+    return machine.version if isinstance(machine, Versioned) else 1
+
+
+def go_by(machine: StateMachine, version: int, index: Index) -> None:
+    """Have a machine go by a version from the entry at `index` on, or raise `MachineTooOld`."""
+    understood = machine_version(machine)
+    if version > understood:
+        raise MachineTooOld(
+            f"from entry {index} on the cluster goes by version {version} of the machine's "
+            f"commands, the machine here understands version {understood}: this server stops, "
+            f"nothing was applied by wrong rules; install the newer release, then restart it"
+        )
+    if isinstance(machine, Versioned):
+        machine.upgrade(version)
 
 
 @frozen

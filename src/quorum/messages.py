@@ -33,6 +33,9 @@ class Kind(IntEnum):
     """The entry with which a leader opens its term (§8)."""
     MEMBERS = 2
     """A configuration of the cluster, active as soon as it is appended (§6)."""
+    VERSION = 3
+    """From the next entry on, commands mean what this version of the machine says; the payload is
+    its number in decimal digits (see `quorum.core.versions`)."""
 
 
 @frozen
@@ -91,6 +94,18 @@ class Entries:
             self.kinds[low:high],
             self.payloads[low:high],
         )
+
+
+VERSION_MAX = (1 << 32) - 1
+"""The highest version of a machine."""
+
+
+def read_version(payload: bytes) -> int:
+    """The version in the payload of a `Kind.VERSION` entry; ValueError if it is none."""
+    version = int(payload) if payload.isdigit() and len(payload) <= 10 else 0
+    if not 1 <= version <= VERSION_MAX or payload != b"%d" % version:
+        raise ValueError(f"{payload[:20]!r} is not the version of a machine")
+    return version
 
 
 def _sorted_names(names: Iterable[NodeId]) -> tuple[NodeId, ...]:
@@ -179,6 +194,8 @@ class SnapshotMark:
     members: Members = field(factory=Members)
     members_index: Index = 0
     """Where in the log `members` was appended, for compare and set."""
+    version: int = 1
+    """The version of the machine that was in force at `index`."""
 
 
 @frozen
@@ -230,6 +247,8 @@ class AppendReply:
     """When refused: the highest index at which the logs may still agree."""
     hint_term: Term = 0
     """When refused: the follower's term at `hint_index` (0 if it does not know)."""
+    version: int = 1
+    """The highest version of commands that the follower's machine understands."""
 
 
 @frozen

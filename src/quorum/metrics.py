@@ -38,6 +38,7 @@ GAUGES = {
     "snapshot_index": "Index of the last entry that the snapshot in force covers.",
     "durable": "Index of the last entry that is on the disk.",
     "members_index": "Index of the configuration in force.",
+    "version": "Version of the machine by which commands are applied.",
     "uncommitted_bytes": "Payload bytes in a leader's log that no majority has yet.",
 }
 """Fields of `Statistics` that are exposed as they are, with their help."""

@@ -40,7 +40,14 @@ from attrs import define, field
 from quorum import session_image
 from quorum.envelope import HEADER_BYTES, MAGIC, UINT_MAX, Request, parse, parse_ttl
 from quorum.errors import ConfigError
-from quorum.machine import Failed, RestoresInChunks, SnapshotData, StateMachine
+from quorum.machine import (
+    Failed,
+    RestoresInChunks,
+    SnapshotData,
+    StateMachine,
+    Versioned,
+    machine_version,
+)
 from quorum.messages import Entries, Index
 from quorum.session_image import Image, Limits, Row
 from quorum.values import decode, encode
@@ -164,6 +171,16 @@ class Sessions:
         return len(self._sessions)
 
     # The state machine.
+
+    @property
+    def version(self) -> int:
+        """See `Versioned`: that of the machine inside."""
+        return machine_version(self.machine)
+
+    def upgrade(self, version: int) -> None:
+        """See `Versioned`."""
+        if isinstance(self.machine, Versioned):
+            self.machine.upgrade(version)
 
     def apply(self, entries: Entries) -> Sequence[Any]:
         """Apply what is new of a run of commands; return a result for each."""

@@ -46,9 +46,10 @@ from quorum.messages import (
     RequestVote,
     TimeoutNow,
     VoteReply,
+    read_version,
 )
 
-VERSION = 1
+VERSION = 2
 """Of this protocol; servers of different versions refuse each other in the handshake."""
 
 NAME_BYTES_MAX = 255
@@ -92,7 +93,7 @@ _HELLO, _CHUNK = 0x40, 0x41  # their layout never changes: other versions must r
 
 _HEAD = struct.Struct("<BB")
 _APPEND_ENTRIES_BODY = struct.Struct("<BBQQQQQ")
-_APPEND_REPLY_BODY = struct.Struct("<BBQQBQQQ")
+_APPEND_REPLY_BODY = struct.Struct("<BBQQBQQQI")
 _REQUEST_VOTE_BODY = struct.Struct("<BBQQQBB")
 _VOTE_REPLY_BODY = struct.Struct("<BBQBB")
 _INSTALL_SNAPSHOT_BODY = struct.Struct("<BBQQ")
@@ -134,11 +135,9 @@ def _encode(message: Message) -> bytes:
         case AppendEntries(term, previous_index, previous_term, commit, round_, entries):
             numbers = (term, previous_index, previous_term, commit, round_)
             return _APPEND_ENTRIES_BODY.pack(VERSION, _APPEND_ENTRIES, *numbers) + pack(entries)
-        case AppendReply(term, round_, match_, hint_index, hint_term):
-            optional = (match_ is not None, match_ or 0)
-            return _APPEND_REPLY_BODY.pack(
-                VERSION, _APPEND_REPLY, term, round_, *optional, hint_index, hint_term
-            )
+        case AppendReply(term, round_, match_, hint_index, hint_term, version):
+            numbers = (match_ is not None, match_ or 0, hint_index, hint_term, version)
+            return _APPEND_REPLY_BODY.pack(VERSION, _APPEND_REPLY, term, round_, *numbers)
         case RequestVote(term, index, last_term, pre_vote, disrupt):
             numbers = (term, index, last_term, pre_vote, disrupt)
             return _REQUEST_VOTE_BODY.pack(VERSION, _REQUEST_VOTE, *numbers)
@@ -177,12 +176,16 @@ def _read_append_entries(data: bytes) -> AppendEntries:
         for kind, payload in zip(entries.kinds, entries.payloads, strict=True):
             if kind == Kind.MEMBERS:
                 unpack_members(payload)
+    if Kind.VERSION in entries.kinds:
+        for kind, payload in zip(entries.kinds, entries.payloads, strict=True):
+            if kind == Kind.VERSION:
+                read_version(payload)
     return AppendEntries(term, previous_index, previous_term, commit, round_, entries)
 
 
 def _read_append_reply(data: bytes) -> AppendReply:
-    _, _, term, round_, known, index, hint_index, hint_term = _APPEND_REPLY_BODY.unpack(data)
-    return AppendReply(term, round_, _optional(known, index), hint_index, hint_term)
+    _, _, term, round_, known, index, *numbers = _APPEND_REPLY_BODY.unpack(data)
+    return AppendReply(term, round_, _optional(known, index), *numbers)
 
 
 def _read_request_vote(data: bytes) -> RequestVote:

@@ -55,6 +55,7 @@ class Cluster:
     config: Config = field(factory=Config)
     network: MemoryNetwork = field(factory=MemoryNetwork)
     members: Members = field(factory=lambda: Members(voters=NAMES))
+    make_machine: Callable[[], Journal] = Journal
     make_link: Callable[[str], Link] | None = None
     make_storage: Callable[[str], Storage] | None = None
     servers: dict[str, Server] = field(factory=dict)
@@ -72,7 +73,7 @@ class Cluster:
             self.servers[name] = await self.nursery.start(self._serve, name)
 
     def _prepare(self, name: str, members: Members) -> None:
-        self.machines[name] = Journal()
+        self.machines[name] = self.make_machine()
         if self.make_storage is not None:
             self.storages[name] = self.make_storage(name)
         elif name not in self.storages:

@@ -467,7 +467,9 @@ async def test_a_receipt_for_something_else_does_not_count(nursery, pair):
 
     nursery.start_soon(answer)
     with pytest.raises(ProtocolError, match="receipt"):
-        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz"))
+        await transfer.send(
+            ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz")
+        )
 
 
 async def test_an_offer_that_makes_no_sense_is_refused(pair):
@@ -475,7 +477,9 @@ async def test_an_offer_that_makes_no_sense_is_refused(pair):
     ours, theirs = pair
     await theirs.send_all(chunk(1, 2, b"x"))
     with pytest.raises(ProtocolError, match="where to begin"):
-        await transfer.send(ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz"))
+        await transfer.send(
+            ours, FrameReader(), InstallSnapshot(3, 9, MARK), MemorySnapshot(b"xyz")
+        )
 
 
 class Wire:

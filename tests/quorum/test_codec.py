@@ -123,7 +123,7 @@ def test_too_many_entries_are_refused() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     """An entry that this version cannot apply is not taken for one that it can."""
     with pytest.raises(ValueError, match="unknown kind"):
-        unpack(pack(Entries(1, (1,), (0,), b"\x03", (b"",))))
+        unpack(pack(Entries(1, (1,), (0,), b"\x04", (b"",))))
 
 
 def test_numbers_that_do_not_fit_are_refused() -> None:

@@ -7,7 +7,7 @@ The log may start late: what a snapshot covers can be dropped (`compact`), and `
 the term just before the first entry, so that the consistency check of AppendEntries still works
 there. The configuration of the cluster is a function of the log (§6): the newest `Kind.MEMBERS`
 entry in it, committed or not, else the snapshot's. Truncating an entry takes its configuration away
-with it.
+with it. So is the version of the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from attrs import define, field
 
-from quorum.messages import Entries, Index, Kind, Members, SnapshotMark, Term
+from quorum.messages import Entries, Index, Kind, Members, SnapshotMark, Term, read_version
 
 
 @define(init=False)
@@ -36,6 +36,8 @@ class Log:
     _payloads: list[bytes] = field(repr=False)
     _members: list[tuple[Index, Members]]
     """Configurations by index, oldest first; never empty."""
+    _versions: list[tuple[Index, int]]
+    """Versions of the machine, likewise."""
 
     def __init__(self, mark: SnapshotMark, entries: Entries, base_term: Term) -> None:
         assert entries.first <= mark.index + 1, "no gap between the snapshot and the log"
@@ -45,6 +47,7 @@ class Log:
         self.mark = mark
         self._terms, self._stamps, self._kinds, self._payloads = [], [], bytearray(), []
         self._members = [(mark.members_index, mark.members)]
+        self._versions = [(mark.index, mark.version)]
         self.append(entries)
 
     @property
@@ -72,6 +75,15 @@ class Log:
         """The configuration before the one in force; the one in force if this log has but one."""
         return self._members[-2:][0][1]
 
+    @property
+    def version(self) -> int:
+        """The newest version of the machine that is in the log, committed or not."""
+        return self._versions[-1][1]
+
+    def version_at(self, index: Index) -> int:
+        """The version by which what follows the entry at `index` is applied."""
+        return next(version for at, version in reversed(self._versions) if at <= index)
+
     def term_at(self, index: Index) -> Term | None:
         """The term of the entry at `index`; None where this log cannot tell."""
         position = index - self.first
@@ -86,7 +98,8 @@ class Log:
         term = self.term_at(index)
         assert term is not None, "a snapshot is taken of entries that the log still has"
         at, members = next(pair for pair in reversed(self._members) if pair[0] <= index)
-        return SnapshotMark(index, term, self._stamps[index - self.first], members, at)
+        stamp, version = self._stamps[index - self.first], self.version_at(index)
+        return SnapshotMark(index, term, stamp, members, at, version)
 
     def append(self, entries: Entries) -> None:
         """Grow by a run that starts right after the last entry."""
@@ -100,6 +113,10 @@ class Log:
             for entry in entries:
                 if entry.kind is Kind.MEMBERS and entry.index > self.mark.index:
                     self._members.append((entry.index, Members.from_bytes(entry.payload)))
+        if Kind.VERSION in entries.kinds:
+            for entry in entries:
+                if entry.kind is Kind.VERSION and entry.index > self.mark.index:
+                    self._versions.append((entry.index, read_version(entry.payload)))
 
     def truncate(self, start: Index) -> None:
         """Drop the entry at `start` and all that follow it."""
@@ -108,8 +125,9 @@ class Log:
         for column in (self._terms, self._stamps, self._kinds, self._payloads):
             del column[position:]
         self.last_index = start - 1
-        while self._members[-1][0] >= start:
-            self._members.pop()
+        for newest in (self._members, self._versions):
+            while newest[-1][0] >= start:
+                newest.pop()
 
     def slice(self, start: Index, stop: Index) -> Entries:
         """The run from `start` up to, not including, `stop`."""
@@ -170,6 +188,8 @@ class Log:
         self.first, self.base_term, self.mark = first, base_term, mark
         newer = [pair for pair in self._members if pair[0] > mark.index]
         self._members = [(mark.members_index, mark.members), *newer]
+        later = [pair for pair in self._versions if pair[0] > mark.index]
+        self._versions = [(mark.index, mark.version), *later]
 
     def reset(self, mark: SnapshotMark) -> None:
         """Discard everything in favour of a snapshot that the leader sent (Figure 13, step 7)."""

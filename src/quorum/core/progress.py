@@ -56,6 +56,8 @@ class Progress:
     """When that was."""
     caught_up: bool = False
     """A joining learner: its last round took less than an election timeout."""
+    version: int = 0
+    """The highest version of commands that its machine understands; 0: it has not said so yet."""
     snapshot: Index = 0
     """SNAPSHOT: the index of the snapshot on its way."""
 

@@ -8,8 +8,8 @@ to the followers, one write to the disk. So whatever came in meanwhile shares it
 that was asleep hears what it missed before it acts on a timeout.
 
 Reading order, with the paper: `state` (Figure 2's box), `roles`, `election` (§5.2, §5.4.1),
-`replication` (§5.3, §5.4.2), `log`, `membership` (§6), `snapshots` (§7), `reads` (thesis 6.4); and
-`gate`, which keeps what may only be said once it is durable.
+`replication` (§5.3, §5.4.2), `log`, `membership` (§6), `snapshots` (§7), `reads` (thesis 6.4);
+`versions` (of the machine); and `gate`, which keeps what may only be said once it is durable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import frozen
 
 from quorum.config import Config
-from quorum.core import election, forwarding, membership, reads, replication, snapshots
+from quorum.core import election, forwarding, membership, reads, replication, snapshots, versions
 from quorum.core.gate import Gate
 from quorum.core.log import Log
 from quorum.core.progress import Mode
@@ -41,6 +41,7 @@ from quorum.events import (
     SnapshotArrived,
     SnapshotSent,
     TransferRequested,
+    UpgradeProposed,
 )
 from quorum.messages import (
     AppendEntries,
@@ -90,18 +91,30 @@ class Statistics:
     contacts: tuple[tuple[NodeId, float], ...]
     """When leading: when each follower last answered, on the clock that `step` is told."""
     uncommitted_bytes: int
+    version: int
+    """By which commands are applied: that of the newest entry or snapshot that is committed."""
+    versions: tuple[tuple[NodeId, int], ...]
+    """When leading: what each follower's machine understands, as far as it has said so (0: not)."""
 
 
 class Raft:
     """One server of a Raft cluster: pure, deterministic, and yours to drive."""
 
     def __init__(
-        self, id: NodeId, recovered: Recovered, config: Config, *, now: float, random: Random
+        self,
+        id: NodeId,
+        recovered: Recovered,
+        config: Config,
+        *,
+        now: float,
+        random: Random,
+        machine_version: int = 1,
     ) -> None:
         """Start as a follower (§5.2) with what was durable.
 
         A new cluster starts with the same `recovered.mark.members` on each of its servers; a server
         that is to be added later starts with none. `random` must differ between servers.
+        `machine_version` is the highest version of commands that the machine here understands.
         """
         log = Log(recovered.mark, recovered.entries, recovered.base_term)
         self._state = state = State(
@@ -113,6 +126,7 @@ class Raft:
             vote=recovered.vote,
             log=log,
             gate=Gate(durable=log.last_index),
+            machine_version=machine_version,
             commit=log.mark.index,
             applied=0,
             applying=log.mark.index,
@@ -161,6 +175,8 @@ class Raft:
                 reads.on_read_requested(state, event)
             case MembersProposed():
                 membership.on_members_proposed(state, event)
+            case UpgradeProposed():
+                versions.on_upgrade_proposed(state, event)
             case TransferRequested():
                 membership.on_transfer_requested(state, event)
             case Compacted():
@@ -224,7 +240,7 @@ class Raft:
         state = self._state
         match message:
             case AppendEntries() | InstallSnapshot():
-                state.send(sender, AppendReply(state.term, message.round, None))
+                state.send(sender, state.reply(message.round, None))
             case ReadIndex():
                 state.send(sender, ReadIndexReply(state.term, message.context, None))
             case Forward():
@@ -336,4 +352,6 @@ class Raft:
             match=tuple((name, peer.match) for name, peer in state.peers.items()),
             contacts=tuple((name, peer.contact) for name, peer in state.peers.items()),
             uncommitted_bytes=state.uncommitted_bytes,
+            version=log.version_at(state.commit),
+            versions=tuple((name, peer.version) for name, peer in state.peers.items()),
         )

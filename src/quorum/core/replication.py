@@ -53,7 +53,7 @@ def on_append_entries(state: State, sender: NodeId, message: AppendEntries) -> N
         hint = log.last_within(message.previous_index - 1, message.previous_term)
         hint = max(hint, state.commit)  # what is committed is the same everywhere
         term = log.term_at(hint)
-        state.send(sender, AppendReply(state.term, message.round, None, hint, term or 0))
+        state.send(sender, state.reply(message.round, None, hint, term or 0))
         return
     agreed = log.agreement(entries)
     if agreed < entries.last:
@@ -72,7 +72,7 @@ def on_append_entries(state: State, sender: NodeId, message: AppendEntries) -> N
         # A heartbeat is answered at once, for what is durable so far, however slow the disk is.
         match = min(match, state.gate.durable)
     late = match > state.gate.durable
-    state.acknowledge(sender, AppendReply(state.term, message.round, match), durable=late)
+    state.acknowledge(sender, state.reply(message.round, match), durable=late)
 
 
 def follow(state: State, leader: NodeId) -> None:
@@ -98,7 +98,7 @@ def on_append_reply(state: State, sender: NodeId, reply: AppendReply) -> None:
     peer = state.peers.get(sender)
     if peer is None or reply.round < peer.since or not state.is_leader:
         return  # of nobody we replicate to, or of a former life of this peer
-    peer.contact = state.now
+    peer.contact, peer.version = state.now, reply.version
     peer.acked = max(peer.acked, reply.round)
     if reply.match is not None:
         if reply.match <= state.log.last_index:  # more than we have ever sent is not an answer

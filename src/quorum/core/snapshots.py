@@ -13,7 +13,7 @@ from quorum.core.replication import follow
 from quorum.core.state import State
 from quorum.effects import Restore, Snapshot, Trim
 from quorum.events import SnapshotArrived, SnapshotSent
-from quorum.messages import AppendReply, InstallSnapshot, NodeId, SnapshotMark
+from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
 
 
 def take_if_due(state: State) -> None:
@@ -50,7 +50,7 @@ def on_install_snapshot(state: State, sender: NodeId, message: InstallSnapshot) 
     """The leader began to send a snapshot: a sign of life, answered as one."""
     follow(state, sender)
     match = min(state.commit, state.gate.durable)
-    state.acknowledge(sender, AppendReply(state.term, message.round, match), durable=False)
+    state.acknowledge(sender, state.reply(message.round, match), durable=False)
 
 
 def on_snapshot_arrived(state: State, event: SnapshotArrived) -> None:
@@ -66,7 +66,7 @@ def on_snapshot_arrived(state: State, event: SnapshotArrived) -> None:
             state.commit = mark.index
         else:
             _install(state, mark)
-    reply = AppendReply(state.term, event.round, state.commit)
+    reply = state.reply(event.round, state.commit)
     state.acknowledge(event.sender, reply, durable=state.commit > state.gate.durable)
 
 

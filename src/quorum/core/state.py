@@ -78,6 +78,8 @@ class State:
     log: Log
     """log[]"""
     gate: Gate
+    machine_version: int
+    """The highest version of commands that our machine understands."""
 
     # "Volatile state on all servers"
     commit: Index
@@ -159,6 +161,12 @@ class State:
     def send(self, to: NodeId, message: Message, *, durable: bool = False) -> None:
         """Send a message; with `durable`, once all that was appended so far is on our disk."""
         self.mail.append((Send(to, message), durable))
+
+    def reply(
+        self, round: int, match: Index | None, hint: Index = 0, hint_term: Term = 0
+    ) -> AppendReply:
+        """An answer to the leader, with what it should know of us."""
+        return AppendReply(self.term, round, match, hint, hint_term, self.machine_version)
 
     def acknowledge(self, to: NodeId, reply: AppendReply, *, durable: bool) -> None:
         """Answer the leader; a better answer in the same step replaces the one before."""

@@ -46,7 +46,7 @@ from quorum.events import (
     SnapshotArrived,
     SnapshotSent,
 )
-from quorum.machine import SnapshotData, restore_bytes
+from quorum.machine import SnapshotData, go_by, machine_version, restore_bytes
 from quorum.messages import (
     Entries,
     Index,
@@ -56,6 +56,7 @@ from quorum.messages import (
     Message,
     NodeId,
     SnapshotMark,
+    read_version,
 )
 from quorum.simulation.clients import Clients
 from quorum.simulation.disks import Disk, Save
@@ -157,6 +158,7 @@ class World:
             node.config,
             now=node.local(self.now),
             random=Random(self.random.getrandbits(64)),
+            machine_version=machine_version(node.machine),
         )
         self.observer.started(node.id)
         self.trace.note(self.now, node.id, "starts")
@@ -351,6 +353,7 @@ class World:
                 self._take(node, mark, node.machine.snapshot())
             case (Restore(mark), data):
                 node.machine = self.workload.machine()
+                go_by(node.machine, mark.version, mark.index)
                 restore_bytes(node.machine, data)
                 node.applied = mark.index
                 self.clients.restored(node.id, mark.index)
@@ -376,6 +379,9 @@ class World:
             command = kinds[0] == Kind.COMMAND
             length = next((k for k, kind in enumerate(kinds) if (kind == 0) != command), len(kinds))
             run = entries.slice(start, start + length)
+            for entry in () if command else run:
+                if entry.kind is Kind.VERSION:
+                    go_by(node.machine, read_version(entry.payload), entry.index)
             results = node.machine.apply(run) if command else [None] * length
             assert len(results) == length, "a machine gives one result for each command"
             for index, term, result in zip(

@@ -26,7 +26,7 @@ from quorum.effects import Persist, Trim
 from quorum.messages import NodeId, Term
 from quorum.storage.replay import Outline
 
-VERSION = 1
+VERSION = 2
 """Of the journal's format."""
 
 NAME_BYTES_MAX = 255

@@ -21,7 +21,7 @@ from quorum.storage import CHUNK_BYTES
 from quorum.storage.disk import Source
 
 _MAGIC = b"QSNP"
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct("<4sIIQI")
 _CHECK = struct.Struct("<I")
 _NAME = re.compile(r"snapshot-(\d{20})-(\d{20})")

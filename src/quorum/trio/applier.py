@@ -21,10 +21,10 @@ from typing import Any
 import trio
 
 from quorum.effects import Apply, Restore, Snapshot
-from quorum.errors import MachineFailed, SnapshotFailed, StorageError
+from quorum.errors import MachineFailed, MachineTooOld, SnapshotFailed, StorageError
 from quorum.events import Applied, Compacted, NotCompacted
-from quorum.machine import RestoresInChunks, SnapshotData, StateMachine
-from quorum.messages import Entries, Index, Kind, Members, SnapshotMark
+from quorum.machine import RestoresInChunks, SnapshotData, StateMachine, go_by
+from quorum.messages import Entries, Index, Kind, Members, SnapshotMark, read_version
 from quorum.storage import CHUNK_BYTES, Storage, StoredSnapshot
 from quorum.trio.counters import Counters
 from quorum.trio.inbox import Inbox
@@ -138,11 +138,24 @@ class Applier:
             if kind != Kind.COMMAND:
                 if start < index:
                     results += self._ask_machine(entries.slice(start, index))
+                if kind == Kind.VERSION:
+                    self._go_by(read_version(entries.payloads[index - entries.first]), index)
                 results.append(None)
                 start = index + 1
         if start <= entries.last:
             results += self._ask_machine(entries.slice(start, entries.last + 1))
         return results
+
+    def _go_by(self, version: int, index: Index) -> None:
+        try:
+            go_by(self._machine, version, index)
+        except MachineTooOld:
+            raise
+        except Exception as error:
+            raise MachineFailed(
+                f"the state machine raised {error!r} while going on to version {version} at entry "
+                f"{index}; the server stops: mend the machine, then restart"
+            ) from error
 
     def _ask_machine(self, run: Entries) -> Sequence[Any]:
         try:
@@ -195,6 +208,7 @@ class Applier:
             self._inbox.put(Compacted(mark))
 
     async def _restore(self, mark: SnapshotMark) -> None:
+        self._go_by(mark.version, mark.index)
         snapshot = await self._storage.open_snapshot(mark)
         try:
             await self._put_in_place(snapshot)

@@ -23,7 +23,15 @@ from typing import Any
 from quorum.config import Config
 from quorum.effects import Refuse
 from quorum.errors import Overloaded
-from quorum.events import Event, MembersProposed, Proposed, ReadRequested, Tag, TransferRequested
+from quorum.events import (
+    Event,
+    MembersProposed,
+    Proposed,
+    ReadRequested,
+    Tag,
+    TransferRequested,
+    UpgradeProposed,
+)
 from quorum.messages import Entries, Index, Members, NodeId, Term
 from quorum.trio.waiting import (
     Group,
@@ -99,6 +107,12 @@ class Pending:
         waiter = self._new_waiter()
         tag = self._ask(Group([waiter], change=True))
         self._events.append(MembersProposed(tag, members, expected))
+        return waiter
+
+    def upgrade(self, version: int) -> Waiter:
+        """Ask for the cluster to go on to a version of the machine."""
+        waiter = self._new_waiter()
+        self._events.append(UpgradeProposed(self._ask(Group([waiter])), version))
         return waiter
 
     def transfer(self, to: NodeId) -> Waiter:

@@ -18,8 +18,8 @@ from quorum.config import Config
 from quorum.core.raft import Raft, Statistics
 from quorum.effects import Announce, Role
 from quorum.errors import CommandFailed
-from quorum.machine import Failed, StateMachine
-from quorum.messages import Index, Members, NodeId, Term
+from quorum.machine import Failed, StateMachine, go_by, machine_version
+from quorum.messages import VERSION_MAX, Index, Members, NodeId, Term
 from quorum.storage import Storage
 from quorum.trio.counters import Counters
 from quorum.trio.link import Link
@@ -94,6 +94,19 @@ class Server:
         self._inbox.wake()
         index: Index = await waiter.wait()
         return index
+
+    async def upgrade(self, version: int) -> None:
+        """Let commands mean, from now on, what this version of the machine says (`Versioned`).
+
+        Only the leader can, and only if the machines of all members and learners understand the
+        version; else `ChangeRefused`. It is in force when this returns, and there is no way back.
+        Asking for the version that is in force does no harm.
+        """
+        if not 1 <= version <= VERSION_MAX:
+            raise ValueError(f"version is {version}, must be 1 to {VERSION_MAX}")
+        waiter = self._pending.upgrade(version)
+        self._inbox.wake()
+        await waiter.wait()
 
     async def transfer_leadership(self, to: NodeId) -> None:
         """Hand leadership to a voter, once it has all of our log (thesis 3.10)."""
@@ -186,7 +199,15 @@ async def open_server(
     problem: Exception | None = None
     try:
         recovered = await storage.load()
-        core = Raft(id, recovered, config, now=trio.current_time(), random=random or Random())
+        go_by(machine, recovered.mark.version, recovered.mark.index)
+        core = Raft(
+            id,
+            recovered,
+            config,
+            now=trio.current_time(),
+            random=random or Random(),
+            machine_version=machine_version(machine),
+        )
         loop = Loop(core, machine, storage=storage, links=links, config=config)
         async with trio.open_nursery() as nursery:
             try:

@@ -131,7 +131,13 @@ def refused(refusal: Refuse) -> ProposalError:
                 "the leader to which it was passed on has not answered: it may have happened or "
                 "may yet; read the state before a retry"
             )
-        case Refusal.CHANGE_PENDING | Refusal.CONFLICT | Refusal.UNFIT:
+        case (
+            Refusal.CHANGE_PENDING
+            | Refusal.CONFLICT
+            | Refusal.UNFIT
+            | Refusal.TOO_OLD
+            | Refusal.PASSED
+        ):
             return ChangeRefused(f"{refusal.reason.value}; nothing was changed")
 
 
