@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from catalog import Unavailable
+from catalog import Agent, Unavailable
 from catalog.operations import Health, Join, Peers, RemovePeer, TransferLeadership
 from catalog.server.autopilot import Rules
 
@@ -13,7 +13,7 @@ PATIENCE = 40.0
 RULES = Rules(interval=0.1, stable_seconds=0.3, contact_seconds_max=2.0)
 
 
-async def voters_of(agent):
+async def voters_of(agent: Agent) -> list[str]:
     """Return the names of the voters, as an agent says."""
     report = await agent.ask(Peers())
     return [peer.name for peer in report.peers if peer.voter]
