@@ -71,7 +71,9 @@ async def test_a_server_without_its_disk_is_removed_then_let_in_anew(agents, eve
         return ["s1", "s2", "s3"] == await voters_of(rest)
 
     await eventually(votes)
-    assert b"value" == (await again.get("key")).value
+    found = await again.get("key")
+    assert found is not None
+    assert b"value" == found.value
 
 
 async def test_a_leader_that_leaves_hands_over_and_is_removed(agents, eventually):
@@ -90,7 +92,9 @@ async def test_a_leader_that_leaves_hands_over_and_is_removed(agents, eventually
         return ["s1", "s2", "s3"] == await voters_of(rest)
 
     await eventually(votes)
-    assert b"value" == (await again.get("key")).value
+    found = await again.get("key")
+    assert found is not None
+    assert b"value" == found.value
 
 
 async def test_leadership_is_transferred_and_peers_are_removed_by_request(agents, eventually):
