@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from catalog.commands import Applied, DeleteKey, Operation, PutKey
+from catalog.answers import Applied
+from catalog.commands import DeleteKey, Operation, PutKey
 from catalog.errors import NotRegistered, Refused, Unavailable
 from catalog.model import KeyValue, NodeView, Service, Status
 from catalog.requests import (
@@ -128,7 +129,8 @@ class Catalog(ABC):
         consistency: Consistency = Consistency.DEFAULT,
     ) -> Answer:
         """Return the instances of a service; an unknown service has none."""
-        return await self.ask(Lookup(name, healthy, tag, consistency))
+        reply = await self.ask(Lookup(name, healthy, tag, consistency=consistency))
+        return Answer(reply.index, name, reply.value.instances, reply.age)
 
     async def wait_change(
         self,
@@ -145,19 +147,22 @@ class Catalog(ABC):
         concern instances that `healthy` or `tag` leave out: compare before you act.
         """
         wait = min(timeout, WAIT_SECONDS_MAX)
-        return await self.ask(Lookup(name, healthy, tag, Consistency.STALE, after, wait))
+        reply = await self.ask(
+            Lookup(name, healthy, tag, consistency=Consistency.STALE, after=after, wait=wait)
+        )
+        return Answer(reply.index, name, reply.value.instances, reply.age)
 
     async def services(
         self, *, consistency: Consistency = Consistency.DEFAULT
     ) -> dict[str, tuple[str, ...]]:
         """Return the names of all services, each with the tags of its instances."""
-        return await self.ask(Services(consistency))
+        return (await self.ask(Services(consistency=consistency))).value
 
     async def nodes(
         self, *, consistency: Consistency = Consistency.DEFAULT
     ) -> tuple[NodeView, ...]:
         """Return all nodes with their health and their instances, sorted by name."""
-        return await self.ask(Nodes(consistency))
+        return (await self.ask(Nodes(consistency=consistency))).value
 
     # Keys.
 
@@ -165,13 +170,13 @@ class Catalog(ABC):
         self, key: str, *, consistency: Consistency = Consistency.DEFAULT
     ) -> KeyValue | None:
         """Return a key with its value, or `None` if there is no such key."""
-        return await self.ask(Get(key, consistency))
+        return (await self.ask(Get(key, consistency=consistency))).value
 
     async def keys(
         self, prefix: str = "", *, consistency: Consistency = Consistency.DEFAULT
     ) -> tuple[str, ...]:
         """Return the keys that start with `prefix`, sorted."""
-        return await self.ask(Keys(prefix, consistency))
+        return (await self.ask(Keys(prefix, consistency=consistency))).value
 
     async def put(self, key: str, value: bytes, *, flags: int = 0, cas: int | None = None) -> int:
         """Write a key; return the index of the entry.

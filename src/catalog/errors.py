@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from catalog.commands import Applied
+    from catalog.answers import Applied
 
 __all__ = [
     "AgentFailed",

@@ -20,7 +20,7 @@ import quorum
 from catalog.config import Address
 from catalog.errors import Busy, CatalogError, Indeterminate, NoLeader, NoServers
 from catalog.operations import LeaderRequest
-from catalog.requests import Follow, Lookup, Request, Write
+from catalog.requests import Follow, FollowKeys, Read, Request, Write
 from catalog.rpc import Connections
 from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
 from catalog.server.duties import Duties
@@ -64,7 +64,9 @@ class Attempts:
 
 def waiting_time(request: Request[Any]) -> float:
     """Return for how long a request may wait for news, by its own wish."""
-    if isinstance(request, Follow) or (isinstance(request, Lookup) and request.after is not None):
+    if isinstance(request, Follow | FollowKeys):
+        return request.wait
+    if isinstance(request, Read) and request.after is not None:
         return request.wait
     return 0.0
 

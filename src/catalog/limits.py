@@ -27,6 +27,13 @@ VALUE_BYTES_MAX = 512 * 1024
 """A key's value: Consul's limit, so that one entry stays well under a snapshot chunk."""
 INTERVAL_SECONDS_MIN = 0.01
 DURATION_SECONDS_MAX = 366 * 86400.0
+LOCK_DELAY_SECONDS_MAX = 60.0
+"""Longer would keep a lock from everybody for the sake of one slow holder; Consul's limit."""
+SESSION_SECONDS_MAX = 86400.0
+"""A session's longest TTL: Consul's."""
+COORDINATE_DIMENSIONS_MAX = 16
+WEIGHT_MAX = 65535
+"""An SRV record's weight has 16 bits."""
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - refused below, not bound
 
 
@@ -74,8 +81,44 @@ def check_interval(self: object, attribute: Attribute[Any], value: float | None)
         )
 
 
+def check_ttl(self: object, attribute: Attribute[Any], value: float | None) -> None:
+    """Refuse lifetimes of sessions beyond a day; `None`: for ever."""
+    check_interval(self, attribute, value)
+    if value is not None and value > SESSION_SECONDS_MAX:
+        raise ValueError(
+            f"{_where(self, attribute)} must be at most {SESSION_SECONDS_MAX:g} seconds, a day, "
+            f"not {value} s"
+        )
+
+
+def check_lock_delay(self: object, attribute: Attribute[Any], value: float) -> None:
+    """Refuse delays that would keep a lock from everybody for long; 0 is none."""
+    if not 0 <= value <= LOCK_DELAY_SECONDS_MAX:
+        raise ValueError(
+            f"{_where(self, attribute)} must be 0 to {LOCK_DELAY_SECONDS_MAX:g} seconds, "
+            f"not {value} s"
+        )
+
+
+def check_weight(self: object, attribute: Attribute[Any], value: object) -> None:
+    """Refuse weights that no SRV record can carry."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= WEIGHT_MAX:
+        raise ValueError(f"{_where(self, attribute)} must be 0 to {WEIGHT_MAX}, not {value!r}")
+
+
+def check_index(self: object, attribute: Attribute[Any], value: object) -> None:
+    """Refuse what is no index to compare with; `None`: do not compare."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(
+            f"{_where(self, attribute)} must be None (always), 0 (if absent) or an index, "
+            f"not {value!r}"
+        )
+
+
 def check_threshold(self: object, attribute: Attribute[Any], value: object) -> None:
     """Refuse counts that make no sense as "so many in a row"."""
+    if value is None and attribute.default is None:
+        return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
         raise ValueError(f"{_where(self, attribute)} must be a count of 1 to 1000, not {value!r}")
 
@@ -84,6 +127,31 @@ def check_text(self: object, attribute: Attribute[Any], value: object) -> None:
     """Refuse what is no text."""
     if not isinstance(value, str):
         raise TypeError(f"{_where(self, attribute)} must be a str, not {value!r}")
+
+
+def check_names(self: object, attribute: Attribute[Any], value: tuple[object, ...]) -> None:
+    """Refuse too many names, and what is none."""
+    if len(value) > CHECKS_MAX:
+        raise ValueError(f"{_where(self, attribute)}: {len(value)} names, at most {CHECKS_MAX}")
+    for name in value:
+        check_name(self, attribute, name)
+
+
+def check_numbers(self: object, attribute: Attribute[Any], value: tuple[object, ...]) -> None:
+    """Refuse a vector that is too long, or holds what is no finite number."""
+    if len(value) > COORDINATE_DIMENSIONS_MAX:
+        raise ValueError(
+            f"{_where(self, attribute)}: {len(value)} dimensions, at most "
+            f"{COORDINATE_DIMENSIONS_MAX}"
+        )
+    for number in value:
+        check_number(self, attribute, number)
+
+
+def check_number(self: object, attribute: Attribute[Any], value: object) -> None:
+    """Refuse what is no finite float."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError(f"{_where(self, attribute)} must be a finite float, not {value!r}")
 
 
 def check_tags(self: object, attribute: Attribute[Any], value: tuple[object, ...]) -> None:
@@ -131,10 +199,23 @@ def strings(value: object) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def sealed(value: Mapping[str, str]) -> Mapping[str, str]:
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""One for all: most mappings are empty."""
+
+
+def floats(value: Iterable[float]) -> tuple[float, ...]:
+    """Take several numbers as a tuple of floats."""
+    return tuple(
+        float(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value
+    )
+
+
+def sealed(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Copy, sort and seal: equal mappings then encode to equal bytes, and nobody edits ours."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"expected a mapping of str to str, not {value!r}")
+        raise TypeError(f"expected a mapping by name, not {value!r}")
+    if not value:
+        return EMPTY
     try:
         return MappingProxyType(dict(sorted(value.items())))
     except TypeError:

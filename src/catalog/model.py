@@ -13,71 +13,77 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import Any, TypeAlias
 
 from attrs import Attribute, Factory, field, frozen
-from attrs.validators import instance_of
+from attrs.validators import deep_mapping, instance_of
 
+from catalog.definitions import (
+    GOSSIP_CHECK,
+    AliasCheck,
+    Check,
+    GrpcCheck,
+    HttpCheck,
+    ScriptCheck,
+    Status,
+    TcpCheck,
+    TtlCheck,
+    UdpCheck,
+    worst,
+)
+from catalog.kv import Behaviour, FencingToken, KeyDelta, KeyValue, Session
 from catalog.limits import (
     CHECKS_MAX,
     check_address,
-    check_flags,
     check_id,
-    check_interval,
-    check_key,
     check_meta,
     check_name,
+    check_number,
+    check_numbers,
     check_port,
     check_tags,
     check_text,
-    check_threshold,
-    check_value,
+    check_weight,
     clip,
+    floats,
     sealed,
-    seconds,
     strings,
 )
 
 __all__ = [
+    "GOSSIP_CHECK",
+    "AliasCheck",
+    "Behaviour",
     "Change",
     "ChangeKind",
     "Check",
     "CheckState",
+    "Coordinate",
     "Delta",
+    "FencingToken",
+    "GrpcCheck",
     "HttpCheck",
     "Instance",
+    "KeyDelta",
     "KeyValue",
     "Node",
+    "NodeCheck",
     "NodeView",
     "Role",
+    "ScriptCheck",
     "Service",
+    "ServiceAddress",
+    "Session",
     "Status",
     "TcpCheck",
     "TtlCheck",
+    "UdpCheck",
     "Update",
     "View",
+    "Weights",
     "worst",
 ]
-
-
-GOSSIP_CHECK = "gossip"
-"""The id of the check that holds what gossip says of a node (Consul's `serfHealth`)."""
-
-
-class Status(enum.Enum):
-    """How something fares; `worst` orders them."""
-
-    PASSING = "passing"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-SEVERITY = {Status.PASSING: 0, Status.WARNING: 1, Status.CRITICAL: 2}
-
-
-def worst(statuses: Iterable[Status]) -> Status:
-    """Return the most severe of the statuses; of none, passing: nothing speaks against it."""
-    return max(statuses, key=SEVERITY.__getitem__, default=Status.PASSING)
 
 
 class Role(enum.Enum):
@@ -89,63 +95,27 @@ class Role(enum.Enum):
     """Gossips only, and sends its writes to a server."""
 
 
-@frozen
-class TtlCheck:
-    """A check that the application feeds: critical once it has been silent for `ttl` seconds."""
-
-    ttl: float = field(converter=seconds, validator=check_interval)
-    id: str = field(default="", kw_only=True, validator=check_id)
-    """Unique on the node; empty: derived from the service, see `Service.named_checks`."""
-    status: Status = field(default=Status.CRITICAL, kw_only=True, validator=instance_of(Status))
-    """The state until the first report; critical, so that nobody is sent to the unproven."""
-    deregister_critical_after: float | None = field(
-        default=None, kw_only=True, converter=seconds, validator=check_interval
-    )
-    """Seconds of being critical after which the service is removed; `None`: never."""
-
-
-@frozen
-class HttpCheck:
-    """A check by GET: 2xx passes, 429 warns, anything else (or no answer) is critical."""
-
-    url: str = field(validator=check_name)
-    interval: float = field(default=10.0, converter=seconds, validator=check_interval)
-    """Seconds between the start of two probes."""
-    timeout: float = field(default=10.0, converter=seconds, validator=check_interval)
-    """Seconds until an unanswered probe is critical."""
-    id: str = field(default="", kw_only=True, validator=check_id)
-    status: Status = field(default=Status.CRITICAL, kw_only=True, validator=instance_of(Status))
-    success_before_passing: int = field(default=1, kw_only=True, validator=check_threshold)
-    """Successes in a row before a bad state is left."""
-    failures_before_critical: int = field(default=1, kw_only=True, validator=check_threshold)
-    """Failures in a row before the state turns critical."""
-    deregister_critical_after: float | None = field(
-        default=None, kw_only=True, converter=seconds, validator=check_interval
-    )
-
-
-@frozen
-class TcpCheck:
-    """A check by connecting: passes when the connection opens."""
-
-    address: str = field(validator=check_name)
-    """`host:port`, an IPv6 host in brackets."""
-    interval: float = field(default=10.0, converter=seconds, validator=check_interval)
-    timeout: float = field(default=10.0, converter=seconds, validator=check_interval)
-    id: str = field(default="", kw_only=True, validator=check_id)
-    status: Status = field(default=Status.CRITICAL, kw_only=True, validator=instance_of(Status))
-    success_before_passing: int = field(default=1, kw_only=True, validator=check_threshold)
-    failures_before_critical: int = field(default=1, kw_only=True, validator=check_threshold)
-    deregister_critical_after: float | None = field(
-        default=None, kw_only=True, converter=seconds, validator=check_interval
-    )
-
-
-Check: TypeAlias = TtlCheck | HttpCheck | TcpCheck
-
-
 def _checks(value: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(value)
+
+
+@frozen
+class Weights:
+    """The share of requests that an instance should get, by how it fares."""
+
+    passing: int = field(default=1, validator=check_weight)
+    warning: int = field(default=1, validator=check_weight)
+
+
+@frozen
+class ServiceAddress:
+    """Another address of a service, for those who come from elsewhere (`lan`, `wan`, ...)."""
+
+    address: str = field(validator=check_address)
+    port: int = field(default=0, validator=check_port)
+
+
+EVEN = Weights()
 
 
 @frozen
@@ -163,13 +133,26 @@ class Service:
         factory=dict, converter=sealed, validator=check_meta, hash=False
     )
     checks: tuple[Check, ...] = field(default=(), converter=_checks)
+    weights: Weights = field(default=EVEN, validator=instance_of(Weights))
+    tagged_addresses: Mapping[str, ServiceAddress] = field(
+        factory=dict,
+        converter=sealed,
+        validator=deep_mapping(instance_of(str), instance_of(ServiceAddress)),
+        hash=False,
+    )
+    enable_tag_override: bool = field(default=False, validator=instance_of(bool))
+    """Whether the catalog's tags win over the agent's, so that others may edit them there."""
+    kind: str = field(default="", validator=check_id)
+    """Empty for what people run; other kinds are Consul's and are only kept."""
+    terminating: bool = field(default=False, validator=instance_of(bool))
+    """Draining: it still serves whom it has, and wants nobody new."""
 
     @checks.validator
     def _check_checks(self, _attribute: Attribute[Any], value: tuple[Check, ...]) -> None:
         if len(value) > CHECKS_MAX:
             raise ValueError(f"Service.checks: {len(value)} checks, at most {CHECKS_MAX}")
         for check in value:
-            if not isinstance(check, TtlCheck | HttpCheck | TcpCheck):
+            if not isinstance(check, Check):
                 raise TypeError(f"Service.checks must hold checks, not {check!r}")
         if len(self.named_checks()) != len(value):
             raise ValueError(f"Service.checks: two checks of {self.id!r} have one id")
@@ -197,15 +180,40 @@ class Node:
     )
     role: Role = field(default=Role.CLIENT, validator=instance_of(Role))
     datacenter: str = field(default="dc1", validator=check_name)
+    id: str = field(default="", validator=check_id)
+    """A UUID as text, the same for as long as the node keeps its data; empty: it has none."""
+    tagged_addresses: Mapping[str, str] = field(
+        factory=dict, converter=sealed, validator=check_meta, hash=False
+    )
+
+
+def _called(self: CheckState) -> str:
+    return "Serf Health Status" if self.id == GOSSIP_CHECK else self.id
 
 
 @frozen
 class CheckState:
-    """What a check last said."""
+    """A check as the catalog has it: what it last said, and what it is."""
 
     id: str = field(validator=check_name)
     status: Status = field(validator=instance_of(Status))
     output: str = field(default="", converter=clip, validator=check_text)
+    name: str = field(
+        default=Factory(_called, takes_self=True), converter=clip, validator=check_text
+    )
+    """For people; by default the id."""
+    notes: str = field(default="", converter=clip, validator=check_text)
+    kind: str = field(default="", validator=check_id)
+    """What runs it: `ttl`, `http`, ...; empty: somebody outside."""
+    create_index: int = field(default=0, eq=False)
+    modify_index: int = field(default=0, eq=False)
+    """When it came and last changed; equality is about what it says."""
+
+    @classmethod
+    def begin(cls, id: str, check: Check, service: str) -> CheckState:
+        """Return the state of a check that has said nothing yet."""
+        name = check.name or f"Service {service!r} check"
+        return cls(id, check.status, "", intern(name), check.notes, check.KIND)
 
 
 @frozen
@@ -217,16 +225,28 @@ class Instance:
     node_health: CheckState | None
     """What gossip says of the node; `None`: registered from outside, gossip does not know it."""
     checks: tuple[CheckState, ...]
-    """In the order of `service.named_checks()`."""
+    """In the order of `service.named_checks()`; then those registered from outside, by id."""
     create_index: int
     modify_index: int
     """The entry that last changed anything in this value, node and checks included."""
+    node_checks: tuple[CheckState, ...] = ()
+    """What else is checked of the node, by id."""
 
     @property
     def status(self) -> Status:
         """The worst of the node's health and the service's checks."""
-        status = worst(state.status for state in self.checks)
-        return status if self.node_health is None else worst((status, self.node_health.status))
+        return worst(state.status for state in self.all_checks)
+
+    @property
+    def all_checks(self) -> tuple[CheckState, ...]:
+        """The node's checks, gossip first, and then the service's."""
+        gossip = () if self.node_health is None else (self.node_health,)
+        return (*gossip, *self.node_checks, *self.checks)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether to send anybody there: every check passes, and it is not terminating."""
+        return self.status is Status.PASSING and not self.service.terminating
 
     @property
     def address(self) -> str:
@@ -251,6 +271,18 @@ class NodeView:
     """Of the node and its health; each instance has its own."""
     instances: tuple[Instance, ...] = ()
     """Ordered by service id."""
+    checks: tuple[CheckState, ...] = ()
+    """What else is checked of the node, by id."""
+
+
+@frozen
+class NodeCheck:
+    """A check with where it belongs."""
+
+    node: Node
+    service: Service | None
+    """`None`: a check of the node itself."""
+    state: CheckState
 
 
 @frozen
@@ -263,7 +295,7 @@ class View:
     instances: tuple[Instance, ...]
 
     def select(self, *, healthy: bool = False, tag: str | None = None) -> View:
-        """Return the part that passes, or that has a tag; the index stays."""
+        """Return the part that is healthy, or that has a tag; the index stays."""
         if not healthy and tag is None:
             return self
         return View(
@@ -272,7 +304,7 @@ class View:
             tuple(
                 instance
                 for instance in self.instances
-                if (not healthy or instance.status is Status.PASSING)
+                if (not healthy or instance.healthy)
                 and (tag is None or tag in instance.service.tags)
             ),
         )
@@ -311,12 +343,12 @@ Update: TypeAlias = View | Delta
 
 
 @frozen
-class KeyValue:
-    """A key, its value, and when it came and changed."""
+class Coordinate:
+    """Where a node is in the space of round trip times (Vivaldi); all in seconds."""
 
-    key: str = field(validator=check_key)
-    value: bytes = field(validator=check_value)
-    flags: int = field(default=0, validator=check_flags)
-    """Meaning is the application's, as in Consul."""
-    create_index: int = 0
-    modify_index: int = 0
+    node: str = field(validator=check_name)
+    vector: tuple[float, ...] = field(converter=floats, validator=check_numbers)
+    error: float = field(default=1.5, validator=check_number)
+    adjustment: float = field(default=0.0, validator=check_number)
+    height: float = field(default=1e-5, validator=check_number)
+    segment: str = field(default="", validator=check_id)

@@ -23,10 +23,11 @@ from cattrs import BaseConverter
 from cattrs.preconf.cbor2 import Cbor2Converter, make_converter
 from cattrs.strategies import configure_tagged_union
 
-from catalog import commands, model
-from catalog.commands import Command, Operation
+from catalog import commands, model, steps
+from catalog.answers import Value
+from catalog.commands import Command, Operation, Step
 from catalog.errors import ProtocolError
-from catalog.model import Check, Update
+from catalog.model import Check, ServiceAddress, Update
 
 __all__ = ["COMMAND_BYTES_MAX", "MESSAGE_BYTES_MAX", "decode", "dumps", "encode", "loads"]
 
@@ -42,16 +43,42 @@ TAGS: Final = {
     commands.DeregisterNode: "deregister-node",
     commands.RegisterService: "register-service",
     commands.DeregisterService: "deregister-service",
+    commands.RegisterCheck: "register-check",
+    commands.DeregisterCheck: "deregister-check",
     commands.SetCheck: "set-check",
     commands.SetNodeHealth: "set-node-health",
     commands.PutKey: "put-key",
+    commands.Acquire: "acquire",
+    commands.Release: "release",
     commands.DeleteKey: "delete-key",
+    commands.CreateSession: "create-session",
+    commands.DestroySession: "destroy-session",
+    commands.SetQuery: "set-query",
+    commands.DeleteQuery: "delete-query",
+    commands.SetCoordinates: "set-coordinates",
     commands.Batch: "batch",
+    commands.Transaction: "transaction",
+    steps.ReadKey: "read-key",
+    steps.ReadTree: "read-tree",
+    steps.ReadNode: "read-node",
+    steps.ReadService: "read-service",
+    steps.ReadCheck: "read-check",
+    steps.ExpectIndex: "expect-index",
+    steps.ExpectHolder: "expect-holder",
+    steps.ExpectAbsent: "expect-absent",
     model.TtlCheck: "ttl",
     model.HttpCheck: "http",
     model.TcpCheck: "tcp",
+    model.UdpCheck: "udp",
+    model.GrpcCheck: "grpc",
+    model.ScriptCheck: "script",
+    model.AliasCheck: "alias",
     model.View: "view",
     model.Delta: "delta",
+    model.KeyValue: "key",
+    model.NodeView: "node",
+    model.Instance: "instance",
+    model.NodeCheck: "check",
 }
 
 
@@ -166,6 +193,23 @@ def _is_texts(kind: Any) -> bool:
     return bool(kind == Mapping[str, str])
 
 
+def _is_addresses(kind: Any) -> bool:
+    return bool(kind == Mapping[str, ServiceAddress])
+
+
+def _addresses_hook(address: Callable[[Any, Any], Any]) -> Callable[[object, Any], Any]:
+    def structure(value: object, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError(f"expected a map, not {value!r:.100}")
+        return {key: address(one, ServiceAddress) for key, one in value.items()}
+
+    return structure
+
+
+def _plain_addresses(converter: BaseConverter) -> Callable[[Any], Any]:
+    return lambda value: {key: converter.unstructure(one) for key, one in value.items()}
+
+
 def _converter() -> Cbor2Converter:
     # No detailed validation: it doubles the cost of each entry, and nobody reads the detail.
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
@@ -174,7 +218,11 @@ def _converter() -> Cbor2Converter:
     converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
     converter.register_structure_hook_func(_is_texts, _structure_texts)
     converter.register_unstructure_hook_func(_is_texts, dict)
-    for union in (Check, Operation, Command, Update):
+    address = converter.gen_structure_attrs_fromdict(ServiceAddress)
+    converter.register_structure_hook(ServiceAddress, address)
+    converter.register_structure_hook_func(_is_addresses, _addresses_hook(address))
+    converter.register_unstructure_hook_func(_is_addresses, _plain_addresses(converter))
+    for union in (Check, Operation, Step, Command, Update, Value):
         configure_tagged_union(union, converter, tag_generator=TAGS.__getitem__, tag_name="type")
     return converter
 

@@ -20,7 +20,7 @@ import trio
 from catalog.config import parse_address
 from catalog.errors import ConfigError, NotRegistered
 from catalog.limits import OUTPUT_CHARS_MAX
-from catalog.model import HttpCheck, Status, TcpCheck, TtlCheck
+from catalog.model import HttpCheck, Status, TcpCheck
 from catalog.node.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Checker:
             check_id: check
             for service in self._keeper.local.services.values()
             for check_id, check in service.named_checks().items()
-            if not isinstance(check, TtlCheck)
+            if isinstance(check, HttpCheck | TcpCheck)
         }
 
     async def _repeat(self, check_id: str, check: ActiveCheck, scope: trio.CancelScope) -> None:

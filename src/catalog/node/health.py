@@ -17,7 +17,8 @@ from math import inf
 
 from attrs import define, field
 
-from catalog.model import Check, CheckState, Status, TtlCheck
+from catalog.definitions import Check, Probe, Status, TtlCheck
+from catalog.model import CheckState
 
 __all__ = ["CheckRun"]
 
@@ -56,7 +57,8 @@ class CheckRun:
             self._failures, self._successes = self._failures + 1, 0
         else:
             self._successes, self._failures = self._successes + 1, 0
-        return self._is_settled(status) and self._become(status, output, now=now)
+        settled = self._settled(status)
+        return settled is not None and self._become(settled, output, now=now)
 
     def expire(self, *, now: float) -> bool:
         """Turn a TTL check critical if its time is up; return whether it was."""
@@ -80,14 +82,17 @@ class CheckRun:
         patience = self.check.deregister_critical_after
         return inf if patience is None else self._critical_since + patience
 
-    def _is_settled(self, status: Status) -> bool:
-        """Whether there were enough results of this sort in a row."""
+    def _settled(self, status: Status) -> Status | None:
+        """Return the state that a result makes; `None`: there were too few of its sort in a row."""
         check = self.check
-        if isinstance(check, TtlCheck):
-            return True  # the application knows best
-        if status is Status.CRITICAL:
-            return self._failures >= check.failures_before_critical
-        return self._successes >= check.success_before_passing
+        if not isinstance(check, Probe):
+            return status  # the application knows best, and so does what an alias copies
+        if status is not Status.CRITICAL:
+            return status if self._successes >= check.success_before_passing else None
+        if self._failures >= check.failures_before_critical:
+            return status
+        warning = check.failures_before_warning
+        return Status.WARNING if warning is not None and self._failures >= warning else None
 
     def _become(self, status: Status, output: str, *, now: float) -> bool:
         before, self.state = self.state, CheckState(self.state.id, status, output)

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import trio
 
-from catalog.commands import Applied, Batch, Command, Operation, batches
+from catalog.answers import Applied
+from catalog.commands import Batch, Command, Operation, batches
 from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
 from catalog.model import Node, Service, Status, TtlCheck
 from catalog.node.local import Local, difference
@@ -160,7 +161,7 @@ class Keeper:
     async def _compare(self, *, outputs: bool) -> None:
         refused: Applied | None = None
         for _ in range(ATTEMPTS_MAX):
-            view = await self._ask(AskedNode(self.local.node.name))
+            view = (await self._ask(AskedNode(self.local.node.name))).value
             version = self._version
             refused = None
             for command in _fitting(difference(self.local, view, outputs=outputs)):

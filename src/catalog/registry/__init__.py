@@ -1,12 +1,16 @@
 """The replicated state machine of the catalog: all it knows, as a function of the log.
 
-One file keeps one thing: `services` the nodes and what runs on them, `keys` the keys, `history`
-the latest changes, `image` the snapshot's format; here is the door.
+One file keeps one thing: `records` and `services` the nodes and what runs on them, `keys` the keys,
+`sessions` the sessions, `locks` the rules that join those two, `queries` and `coordinates` what
+their names say, `history` the latest changes of services. `tables` has them all, and what follows
+in one from what happens in another; `transactions` does several things or none; `reading` answers
+questions; `image` is the snapshot's format. Here is the door.
 
 Replicas that apply the same entries are equal, byte for byte in their snapshots, however the
 entries were cut into batches and wherever a replica was restored from a snapshot in between.
 For that, nothing here looks at a clock, a random number or the order of a set, and a command that
-cannot be done gets a value for an answer, never an exception.
+cannot be done gets a value for an answer, never an exception. What must expire does so by the
+stamps that the leader gave to the entries (`Entries.stamps`, in ms).
 
 Every change has an index, that of its log entry.
 A reader keeps the index of what it read; to wait for news, it waits until `drain` names what it
@@ -16,54 +20,39 @@ read, reads again, and compares the index.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve
 
-from catalog.commands import (
-    Applied,
-    Batch,
-    Command,
-    DeleteKey,
-    DeregisterNode,
-    DeregisterService,
-    Operation,
-    PutKey,
-    Reason,
-    Refusal,
-    RegisterNode,
-    RegisterService,
-    SetCheck,
-    SetNodeHealth,
-)
+from catalog.answers import Applied, Reason, Refusal
+from catalog.commands import Acquire, Batch, Command, Operation, Release, Transaction
 from catalog.errors import ProtocolError
-from catalog.model import GOSSIP_CHECK, Change, CheckState, Delta, KeyValue, NodeView, Update, View
+from catalog.model import Change, Delta, KeyDelta, KeyValue, NodeView, Session, Update, View
 from catalog.registry.history import CHANGES_MAX, History
 from catalog.registry.image import Image
-from catalog.registry.keys import KeyTable
-from catalog.registry.services import ServiceTable
+from catalog.registry.reading import Found, Topic, find
+from catalog.registry.tables import Tables
+from catalog.registry.transactions import outcome, transact
+from catalog.requests import Read
 from catalog.wire import decode
 
 if TYPE_CHECKING:
     from quorum.messages import Entries
 
-__all__ = ["Registry", "Touched"]
+__all__ = ["Registry", "Topic", "Touched"]
 
 
 @define
 class Touched:
-    """What changed since the last `Registry.drain`, each with the index of its last change."""
+    """What changed since the last `Registry.drain`: whom to wake."""
 
-    services: dict[str, int] = Factory(dict)
-    """Names of services of which an instance came, changed or went."""
-    nodes: dict[str, int] = Factory(dict)
-    """Names of nodes that did, or on which an instance did."""
-    keys: dict[str, int] = Factory(dict)
+    topics: dict[Topic, None] = Factory(dict)
+    """Of keys only the keys themselves: who waits for a prefix of one is concerned as well."""
     everything: bool = False
     """A snapshot was restored: wake all waiters."""
 
     def __bool__(self) -> bool:
-        return bool(self.services or self.nodes or self.keys or self.everything)
+        return bool(self.topics or self.everything)
 
 
 class Registry:
@@ -76,8 +65,9 @@ class Registry:
     def __init__(self, *, changes_max: int = CHANGES_MAX) -> None:
         self.applied = 0
         """Index of the last entry applied."""
-        self._services = ServiceTable()
-        self._keys = KeyTable()
+        self.clock = 0
+        """Its stamp: the time of the cluster in ms, as far as the log has come."""
+        self._tables = Tables()
         self._history = History(changes_max=changes_max)
         self._touched = Touched()
 
@@ -85,14 +75,15 @@ class Registry:
 
     def apply(self, entries: Entries) -> Sequence[Applied]:
         """Apply a run of commands and return one answer for each; never raise."""
+        rows = zip(entries.stamps, entries.payloads, strict=True)
         return [
-            self._apply(index, payload)
-            for index, payload in enumerate(entries.payloads, entries.first)
+            self._apply(index, stamp, payload)
+            for index, (stamp, payload) in enumerate(rows, entries.first)
         ]
 
     def snapshot(self) -> bytes:
         """Return all that the registry is; equal registries give equal bytes."""
-        return Image(self.applied, self._services.image(), self._keys.image()).to_bytes()
+        return self._tables.image(self.applied, self.clock).to_bytes()
 
     def restore(self, snapshot: bytes) -> None:
         """Become the registry that made this snapshot; subscribers start again.
@@ -102,72 +93,58 @@ class Registry:
 
         """
         image = Image.from_bytes(snapshot)
-        self._services = ServiceTable.from_image(image.services)
-        self._keys = KeyTable.from_image(image.keys)
+        self._tables = Tables.from_image(image)
         self._history = History(floor=image.applied, changes_max=self._history.changes_max)
         self._touched = Touched(everything=True)
-        self.applied = image.applied
+        self.applied, self.clock = image.applied, image.clock
 
     def drain(self) -> Touched:
         """Return what changed since the last call: whom to wake."""
         touched, self._touched = self._touched, Touched()
         return touched
 
-    # Reads: services and nodes.
+    # Reads.
+
+    def find(self, read: Read[Any]) -> Found:
+        """Answer a question: the value, its index, and the topics that its news will touch."""
+        return find(self._tables, read)
+
+    def transact(self, transaction: Transaction) -> Applied:
+        """Answer a transaction that only reads."""
+        assert transaction.reads_only, "what changes something takes a log entry"
+        return transact(self._tables, transaction, self.applied, self.clock)
 
     def lookup(self, name: str, *, healthy: bool = True, tag: str | None = None) -> View:
         """Return the instances of a service.
 
         Args:
             name: the service's name; an unknown one has no instances.
-            healthy: only those that pass: the node and every check.
+            healthy: only those to send anybody to: the node and every check passes.
             tag: only those with this tag.
 
         """
-        return self._services.view(name).select(healthy=healthy, tag=tag)
-
-    def services(self) -> dict[str, tuple[str, ...]]:
-        """Return all services, sorted, with the tags that any of their instances has, sorted."""
-        return self._services.tags()
-
-    def services_index(self) -> int:
-        """Return the index of the last change to any instance of any service."""
-        return self._services.services_index
+        return self._tables.services.view(name).select(healthy=healthy, tag=tag)
 
     def node(self, name: str) -> NodeView | None:
         """Return a node with its instances, or `None` if it is not in the catalog."""
-        return self._services.node(name)
+        return self._tables.services.node(name)
 
     def nodes(self) -> tuple[NodeView, ...]:
         """Return all nodes, sorted by name."""
-        views = map(self._services.node, self._services.node_names())
+        views = map(self._tables.services.node, self._tables.services.node_names())
         return tuple(view for view in views if view is not None)
-
-    def nodes_index(self) -> int:
-        """Return the index of the last change to any node or its health."""
-        return self._services.nodes_index
-
-    # Reads: keys.
 
     def get(self, key: str) -> KeyValue | None:
         """Return a key with its value, or `None` if there is no such key."""
-        return self._keys.get(key)
+        return self._tables.keys.get(key)
 
-    def key_index(self, key: str) -> int:
-        """Return the index of a key's last change, deletion included."""
-        return self._keys.index(key)
+    def sessions(self) -> tuple[Session, ...]:
+        """Return all sessions, sorted by id."""
+        return self._tables.sessions.sessions()
 
-    def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """Return the keys that start with `prefix`, sorted."""
-        return self._keys.keys(prefix)
-
-    def items(self, prefix: str = "") -> tuple[KeyValue, ...]:
-        """Return the keys that start with `prefix`, with their values, sorted by key."""
-        return self._keys.items(prefix)
-
-    def prefix_index(self, prefix: str = "") -> int:
-        """Return the index of the last change to any key under `prefix`, deletions included."""
-        return self._keys.prefix_index(prefix)
+    def session(self, session_id: str) -> Session | None:
+        """Return a session, or `None` if there is none of this id."""
+        return self._tables.sessions.get(session_id)
 
     # Subscriptions.
 
@@ -177,7 +154,7 @@ class Registry:
         Applied in order to `lookup(name, healthy=False)` as of `after`, they give that of now.
         `None`: they are forgotten; send a view instead (`update` does).
         """
-        if after >= self._services.index(name):
+        if after >= self._tables.services.service_index(name):
             return ()  # a quiet service's past needs no history
         return self._history.since(name, after)
 
@@ -185,77 +162,81 @@ class Registry:
         """Return what a subscriber that has `name` as of `after` needs: a delta, or a view."""
         changes = self.changes(name, after)
         if changes is None:
-            return self._services.view(name)
-        return Delta(after, max(after, self._services.index(name)), name, changes)
+            return self._tables.services.view(name)
+        index = self._tables.services.service_index(name)
+        return Delta(after, max(after, index), name, changes)
+
+    def key_update(self, prefix: str, after: int | None) -> KeyDelta:
+        """Return what a subscriber that has a prefix as of `after` needs."""
+        return self._tables.keys.update(prefix, after, self.applied)
 
     # One entry.
 
-    def _apply(self, index: int, payload: bytes) -> Applied:
+    def _apply(self, index: int, stamp: int, payload: bytes) -> Applied:
         self.applied = index
+        stamp = self.clock = max(self.clock, stamp)
         try:
             command = decode(payload)
         except ProtocolError:
             # The decoder's words are for people and may differ between builds of a library; an
             # answer may not.
-            return Applied(
+            applied = Applied(
                 index,
                 Refusal.MALFORMED,
                 f"entry {index} is no command of this version; it was skipped, nothing changed: "
                 f"bring all servers to the version that wrote it",
             )
-        applied = self._perform(command, index)
-        self._commit(index)
+        else:
+            applied = self._perform(command, index, stamp)
+        self._commit(index, stamp)
         return applied
 
-    def _perform(self, command: Command, index: int) -> Applied:
+    def _perform(self, command: Command, index: int, stamp: int) -> Applied:
+        if isinstance(command, Transaction):
+            return transact(self._tables, command, index, stamp)
         if not isinstance(command, Batch):
-            return self._answer(self._operate(command, index), index)
-        parts = tuple(
-            self._answer(self._operate(operation, index), index) for operation in command.commands
-        )
+            return self._operate(command, index, stamp)
+        parts = tuple(self._operate(operation, index, stamp) for operation in command.commands)
         for number, part in enumerate(parts, 1):
             if not part.ok:
                 detail = f"command {number} of {len(parts)}: {part.detail}"
                 return evolve(part, detail=detail, parts=parts)
         return Applied(index, parts=parts)
 
-    def _answer(self, refused: Reason | None, index: int) -> Applied:
-        return Applied(index) if refused is None else Applied(index, *refused)
+    def _operate(self, operation: Operation, index: int, stamp: int) -> Applied:
+        refused: Reason | None = self._tables.operate(operation, index, stamp)
+        if refused is not None:
+            return Applied(index, *refused)
+        if isinstance(operation, Acquire | Release):
+            return Applied(index, values=outcome(self._tables, operation))
+        return Applied(index)
 
-    def _operate(self, operation: Operation, index: int) -> Reason | None:
-        services = self._services
-        match operation:
-            case SetCheck(node, check_id, status, output):
-                return services.set_check(node, CheckState(check_id, status, output), index)
-            case PutKey():
-                return self._touch_keys(self._keys.put(operation, index))
-            case RegisterService(node, service):
-                return services.register_service(node, service, index)
-            case SetNodeHealth(node, status, output):
-                return services.set_node_health(
-                    node, CheckState(GOSSIP_CHECK, status, output), index
-                )
-            case DeregisterService(node, service_id):
-                services.deregister_service(node, service_id)
-            case DeleteKey():
-                return self._touch_keys(self._keys.delete(operation, index))
-            case RegisterNode(node):
-                services.register_node(node, index)
-            case DeregisterNode(node):
-                services.deregister_node(node, index)
-            case _:
-                assert_never(operation)
-        return None
-
-    def _touch_keys(self, outcome: Reason | dict[str, int]) -> Reason | None:
-        if isinstance(outcome, tuple):
-            return outcome
-        self._touched.keys.update(outcome)
-        return None
-
-    def _commit(self, index: int) -> None:
-        changes, nodes = self._services.commit(index)
-        for name, change in changes:
-            self._history.record(name, change)
-            self._touched.services[name] = index
-        self._touched.nodes.update(dict.fromkeys(nodes, index))
+    def _commit(self, index: int, stamp: int) -> None:
+        tables, topics = self._tables, self._touched.topics
+        for key in tables.keys.commit(index, stamp):
+            topics["key", key] = None
+        tables.locks.commit(stamp)
+        done = tables.services.commit(index)
+        if done is not None:
+            for name, change in done.changes:
+                self._history.record(name, change)
+                topics["service", name] = None
+            topics["everything", ""] = None
+            for node in done.nodes:
+                topics["node", node] = None
+            if done.described:
+                topics["nodes", ""] = None
+            if done.registered:
+                topics["services", ""] = None
+            if done.statuses:
+                topics["checks", ""] = None
+            for status in done.statuses:
+                topics["checks", status.value] = None
+        for session in tables.sessions.commit(index):
+            topics["session", session.id] = None
+            topics["sessions", session.node] = None
+            topics["sessions", ""] = None
+        if tables.queries.commit(index):
+            topics["queries", ""] = None
+        if tables.coordinates.commit(index):
+            topics["coordinates", ""] = None

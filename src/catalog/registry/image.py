@@ -12,12 +12,31 @@ from typing import Final
 from attrs import frozen
 
 from catalog.errors import ProtocolError
-from catalog.model import CheckState, Instance, KeyValue, Node, Service
+from catalog.model import (
+    CheckState,
+    Coordinate,
+    Instance,
+    KeyValue,
+    Node,
+    Service,
+    Session,
+)
+from catalog.queries import PreparedQuery
 from catalog.wire import dumps, loads
 
-__all__ = ["Image", "InstanceRow", "KeysImage", "NodeRow", "ServicesImage"]
+__all__ = [
+    "CoordinatesImage",
+    "Image",
+    "InstanceRow",
+    "KeysImage",
+    "NodeRow",
+    "QueriesImage",
+    "ServicesImage",
+    "SessionsImage",
+    "Tombstone",
+]
 
-HEADER: Final = b"catalog/1\n"
+HEADER: Final = b"catalog/2\n"
 """What a snapshot starts with: the format, and its version."""
 SNAPSHOT_BYTES_MAX: Final = 1024 * 1024 * 1024
 
@@ -38,15 +57,23 @@ class NodeRow:
 
     node: Node
     health: CheckState | None
+    checks: tuple[CheckState, ...]
     create_index: int
     modify_index: int
+    index: int
     instances: tuple[InstanceRow, ...]
 
     def joined(self) -> tuple[Instance, ...]:
         """Return the instances, each with its node again."""
         return tuple(
             Instance(
-                self.node, row.service, self.health, row.checks, row.create_index, row.modify_index
+                self.node,
+                row.service,
+                self.health,
+                row.checks,
+                row.create_index,
+                row.modify_index,
+                self.checks,
             )
             for row in self.instances
         )
@@ -58,9 +85,24 @@ class ServicesImage:
 
     nodes: tuple[NodeRow, ...]
     indexes: tuple[tuple[str, int], ...]
+    index: int
     nodes_index: int
     services_index: int
     extinction_index: int
+    node_extinction_index: int
+    status_indexes: tuple[int, ...]
+    """In the order of `Status`."""
+
+
+@frozen
+class Tombstone:
+    """What is remembered of a deleted key."""
+
+    index: int
+    """Of its deletion."""
+    stamp: int
+    """The same, in ms by the clock of the log."""
+    lock_index: int
 
 
 @frozen
@@ -68,9 +110,36 @@ class KeysImage:
     """`KeyTable` at rest."""
 
     entries: tuple[KeyValue, ...]
-    tombstones: tuple[tuple[str, int], ...]
+    tombstones: tuple[tuple[str, Tombstone], ...]
     """Oldest first."""
-    reaped_index: int
+    swept_index: int
+    swept_lock: int
+
+
+@frozen
+class SessionsImage:
+    """`SessionTable` at rest."""
+
+    sessions: tuple[Session, ...]
+    index: int
+    indexes: tuple[tuple[str, int], ...]
+    extinction_index: int
+
+
+@frozen
+class QueriesImage:
+    """`QueryTable` at rest."""
+
+    queries: tuple[PreparedQuery, ...]
+    index: int
+
+
+@frozen
+class CoordinatesImage:
+    """`CoordinateTable` at rest."""
+
+    coordinates: tuple[Coordinate, ...]
+    index: int
 
 
 @frozen
@@ -78,8 +147,15 @@ class Image:
     """A whole registry at rest."""
 
     applied: int
+    clock: int
+    """The stamp of the last entry applied, in ms."""
     services: ServicesImage
     keys: KeysImage
+    sessions: SessionsImage
+    delays: tuple[tuple[str, int], ...]
+    """Lock-delays under way: key, and when it ends in ms."""
+    queries: QueriesImage
+    coordinates: CoordinatesImage
 
     def to_bytes(self) -> bytes:
         """Return the snapshot."""

@@ -16,20 +16,20 @@ from typing import Any, Final
 
 import trio
 
+from catalog.answers import Applied
+from catalog.commands import Command, Transaction
 from catalog.errors import ProtocolError
-from catalog.model import Delta, View
+from catalog.model import Delta, KeyDelta, View
+from catalog.registry.reading import Found
 from catalog.requests import (
-    Answer,
-    AskedNode,
     Consistency,
     Follow,
-    Get,
-    Keys,
-    Lookup,
+    FollowKeys,
+    KeyNews,
     News,
-    Nodes,
+    Read,
+    Reply,
     Request,
-    Services,
     Write,
 )
 from catalog.server.watch import WatchedRegistry
@@ -76,38 +76,31 @@ class Replica:
 
     async def answer(self, request: Request[Any]) -> Any:
         """Answer a request; raise what `quorum` raises."""
-        registry = self.registry
         match request:
             case Write(command):
-                return await self.server.propose(encode(command))
-            case Lookup():
-                return await self._lookup(request)
+                return await self._write(command)
+            case Read():
+                return await self._read(request)
             case Follow():
                 return await self._follow(request)
-            case Get(key, consistency):
-                await self._prepare(consistency)
-                return registry.get(key)
-            case Keys(prefix, consistency):
-                await self._prepare(consistency)
-                return registry.keys(prefix)
-            case Services(consistency):
-                await self._prepare(consistency)
-                return registry.services()
-            case Nodes(consistency):
-                await self._prepare(consistency)
-                return registry.nodes()
-            case AskedNode(name, consistency):
-                await self._prepare(consistency)
-                return registry.node(name)
+            case FollowKeys():
+                return await self._follow_keys(request)
             case _:
                 raise ProtocolError(f"{type(request).__name__} is not for servers")
 
-    async def _prepare(self, consistency: Consistency) -> float:
+    async def _write(self, command: Command) -> Applied:
+        if isinstance(command, Transaction) and command.reads_only:
+            await self.barrier()
+            return self.registry.transact(command)
+        applied: Applied = await self.server.propose(encode(command))
+        return applied
+
+    async def _prepare(self, consistency: Consistency, max_stale: float | None = None) -> float:
         """Make the replica fit for a read; return how old it may be."""
         if consistency is Consistency.DEFAULT:
             await self.barrier()
             return 0.0
-        if self._confirmed == -inf:
+        if self._confirmed == -inf or (max_stale is not None and self.age > max_stale):
             await self.barrier()
         return self.age
 
@@ -119,17 +112,24 @@ class Replica:
             if self._confirmed == -inf:
                 raise
 
-    async def _lookup(self, request: Lookup) -> Answer:
-        age = await self._prepare(request.consistency)
-        view = self.registry.lookup(request.name, healthy=False)
-        if request.after is not None and view.index <= request.after:
-            with trio.move_on_after(request.wait):
-                while view.index <= request.after:
-                    await self.registry.wait_change(request.name)
-                    view = self.registry.lookup(request.name, healthy=False)
+    async def _read(self, read: Read[Any]) -> Reply[Any]:
+        age = await self._prepare(read.consistency, read.max_stale)
+        found = self.registry.find(read)
+        if read.after is not None and found[1] <= read.after:
+            with trio.move_on_after(read.wait):
+                found = await self._wait_above(read, read.after, found)
             age = self.age
-        view = view.select(healthy=request.healthy, tag=request.tag)
-        return Answer(view.index, view.name, view.instances, age)
+        value, index, _ = found
+        leader = self.server.statistics().leader is not None
+        return Reply(value, index, age, known_leader=leader)
+
+    async def _wait_above(self, read: Read[Any], after: int, found: Found) -> Found:
+        """Return what a read finds once its index is above `after`, or may have gone back."""
+        restored = self.registry.restored
+        while found[1] <= after and self.registry.restored == restored:
+            await self.registry.wait_change(*found[2])
+            found = self.registry.find(read)
+        return found
 
     async def _follow(self, request: Follow) -> News:
         name, after = request.name, request.after
@@ -141,10 +141,28 @@ class Replica:
         if _is_empty(update):
             with trio.move_on_after(request.wait):
                 while _is_empty(update):
-                    await self.registry.wait_change(name)
+                    await self.registry.wait_change(("service", name))
                     update = self.registry.update(name, after)
         return News(update, self.age, self.epoch)
 
+    async def _follow_keys(self, request: FollowKeys) -> KeyNews:
+        prefix, after = request.prefix, request.after
+        if after is None:
+            await self._prepare_for_newcomer()
+            return KeyNews(self.registry.key_update(prefix, None), self.age, self.epoch)
+        await self._prepare(Consistency.STALE)
+        update = self.registry.key_update(prefix, after)
+        if _is_empty(update):
+            with trio.move_on_after(request.wait):
+                await self.registry.wait_change(("prefix", prefix))
+            update = self.registry.key_update(prefix, after)
+        return KeyNews(update, self.age, self.epoch)
 
-def _is_empty(update: View | Delta) -> bool:
-    return isinstance(update, Delta) and not update.changes
+
+def _is_empty(update: View | Delta | KeyDelta) -> bool:
+    match update:
+        case Delta():
+            return not update.changes
+        case KeyDelta():
+            return not (update.whole or update.changed or update.deleted)
+    return False
