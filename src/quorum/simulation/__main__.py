@@ -1,4 +1,7 @@
-"""Sweep seeds: `python -m quorum.simulation --seeds 100`; or search: `... --exhaustive`."""
+"""Sweep seeds: `python -m quorum.simulation --seeds 100`; or search: `... --exhaustive`.
+
+Or play every partial partition: `... --links 5`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from quorum.simulation import search, timeline
+from quorum.simulation import link_table, search, timeline
+from quorum.simulation.links import HOLD_MIN
 from quorum.simulation.report import Report
 from quorum.simulation.trial import STEPS, run
 
@@ -29,9 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     timeline.add_options(parser)
     search.add_options(parser)
+    link_table.add_options(parser)
     options = parser.parse_args(arguments)
     if min(options.seeds, options.steps, options.nodes) < 1:
         parser.error("--seeds, --steps and --nodes must be at least 1")
+    if options.hold < HOLD_MIN:
+        parser.error(f"--hold must be at least {HOLD_MIN:.0f}, to see anything")
     if options.trace and not Path(options.trace).is_dir():
         parser.error(f"--trace: there is no directory {options.trace}")
     if options.exhaustive:
@@ -41,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
         _write(search.search(options, budget, perf_counter))
         return 1 if options.failed else 0
+    if options.links:
+        return _links(options)
     total = Report()
     begin = perf_counter()
     for seed in range(options.first, options.first + options.seeds):
@@ -55,6 +64,16 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _write([total.as_text(seconds=seconds)])
     return 1 if total.violations else 0
+
+
+def _links(options: argparse.Namespace) -> int:
+    """Play the partial partitions; return 1 if any was not as it must be."""
+    table = link_table.table(
+        options.links, one_way=options.one_way, hold=options.hold, seed=options.first
+    )
+    rows = list(table)
+    _write(link_table.report(rows, as_json=options.json))
+    return 1 if any(row.broken for row in rows) else 0
 
 
 def _write(lines: object) -> None:
