@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from catalog import requests
 from catalog.limits import check_name
-from catalog.requests import Consistency, Request
+from catalog.requests import Consistency, LeaderRequest, Request
 
 __all__ = [
     "REQUESTS",
@@ -31,11 +31,6 @@ __all__ = [
 ]
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-@frozen
-class LeaderRequest(Request[T_co]):
-    """Something that only the leader can do; other servers pass it on to it."""
 
 
 @frozen

@@ -19,7 +19,7 @@ from catalog.answers import Applied
 from catalog.commands import Command
 from catalog.limits import check_name
 from catalog.model import Session
-from catalog.requests.base import Request
+from catalog.requests.base import LeaderRequest, Request
 from catalog.requests.local import (
     AgentInfo,
     Deregister,
@@ -85,6 +85,7 @@ __all__ = [
     "Items",
     "KeyNews",
     "Keys",
+    "LeaderRequest",
     "LocalCheck",
     "LocalChecks",
     "LocalServices",
@@ -120,7 +121,7 @@ class Write(Request[Applied]):
 
 
 @frozen
-class RenewSession(Request[Session | None]):
+class RenewSession(LeaderRequest[Session | None]):
     """Keep a session alive for another TTL; only the leader, who counts, can answer."""
 
     RESULT: ClassVar[Any] = Session | None

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from attrs import frozen
 
-__all__ = ["Request", "T_co"]
+__all__ = ["LeaderRequest", "Request", "T_co"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -20,3 +20,8 @@ class Request(Generic[T_co]):
     """Whether it does no harm to ask twice."""
     LOCAL: ClassVar[bool] = False
     """Whether it concerns the agent that is asked, and no other may answer."""
+
+
+@frozen
+class LeaderRequest(Request[T_co]):
+    """Something that only the leader can do; other servers pass it on to it."""
