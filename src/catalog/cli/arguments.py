@@ -93,6 +93,7 @@ A second signal ends the agent at once, without leaving.
 
 examples:
   catalog agent --dev
+  catalog agent --dev --http 127.0.0.1:8500 --dns 127.0.0.1:8600
   catalog agent --server --bootstrap-expect 3 --data-dir ./s1 --name s1 --bind 127.0.0.1:8301 \\
       --join 127.0.0.1:8302 --join 127.0.0.1:8303
   catalog agent --name edge --bind 127.0.0.1:8310 --join 127.0.0.1:8301
@@ -100,6 +101,7 @@ examples:
     )
     _add_server_flags(agent)
     _add_gossip_flags(agent)
+    _add_interface_flags(agent)
     agent.add_argument(
         "--dev", action="store_true", help="one server, in memory: no other flag of a server's"
     )
@@ -166,6 +168,31 @@ def _add_gossip_flags(agent: argparse.ArgumentParser) -> None:
         default="default",
         metavar="NAME",
         help="agents of another cluster's name are refused (default: %(default)s)",
+    )
+
+
+def _add_interface_flags(agent: argparse.ArgumentParser) -> None:
+    agent.add_argument(
+        "--http",
+        type=address,
+        default="",
+        metavar="HOST:PORT",
+        help="answer Consul's HTTP API here, 127.0.0.1:8500 by custom (extra: http)",
+    )
+    agent.add_argument(
+        "--dns",
+        type=address,
+        default="",
+        metavar="HOST:PORT",
+        help="answer DNS here, UDP and TCP, 127.0.0.1:8600 by custom (extra: dns)",
+    )
+    agent.add_argument(
+        "--dns-recursor",
+        type=address,
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="whom to ask for other domains; may be repeated (default: they are refused)",
     )
 
 

@@ -14,6 +14,7 @@ import trio
 from attrs import define, evolve, field
 
 import catalog
+from catalog.cli.interfaces import Interfaces
 from catalog.exits import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
 from quorum.errors import QuorumError
 from rumor.errors import RumorError
@@ -41,11 +42,15 @@ def run(options: argparse.Namespace) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it has a line for every check
-    run = Run(config, options.join_timeout)
+    interfaces = Interfaces(options.http, options.dns, tuple(options.dns_recursor))
+    interfaces.check()
+    run = Run(config, options.join_timeout, interfaces)
     try:
         trio.run(run.serve)
     except Exception as problem:
         error = sole(problem)
+        if isinstance(error, Failure):
+            raise error from None
         if not isinstance(error, catalog.CatalogError | QuorumError | RumorError | OSError):
             raise
         status = FAILED if run.opened else NO_START
@@ -60,6 +65,7 @@ class Run:
     config: catalog.AgentConfig
     join_timeout: float
     """Seconds for one of the addresses to join to answer."""
+    interfaces: Interfaces
     opened: bool = False
     _leave: trio.Event = field(factory=trio.Event)
 
@@ -120,7 +126,10 @@ class Run:
     async def _stay(self, agent: catalog.Agent) -> None:
         self.opened = True
         log.info("%s listens on %s; Ctrl-C leaves the cluster", agent.name, agent.address)
-        await self._leave.wait()
+        async with trio.open_nursery() as nursery:
+            await self.interfaces.start(agent, self.config.datacenter, nursery)
+            await self._leave.wait()
+            nursery.cancel_scope.cancel()
         log.info("leaving; once more ends it at once")
         with trio.move_on_after(LEAVE_SECONDS) as limit:
             await agent.leave()

@@ -1,0 +1,113 @@
+"""The agent among the others: itself, whom it sees, joining and leaving."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from catalog.config import parse_address
+from catalog.http.asking import select
+from catalog.http.calls import Call
+from catalog.http.status import leader_address
+from catalog.http.trouble import Trouble
+from catalog.model import Role
+from catalog.requests import AgentInfo, Info, Member, MemberHealth, Members
+
+__all__ = ["listing", "myself"]
+
+STATUS: Final = {
+    MemberHealth.ALIVE: 1,
+    MemberHealth.SUSPECT: 1,
+    MemberHealth.LEFT: 3,
+    MemberHealth.FAILED: 4,
+}
+"""Serf's numbers; a suspect counts as alive there."""
+PROTOCOL: Final = {
+    "ProtocolMin": 1,
+    "ProtocolMax": 5,
+    "ProtocolCur": 2,
+    "DelegateMin": 2,
+    "DelegateMax": 5,
+    "DelegateCur": 4,
+}
+"""What an agent of Consul says of its gossip; clients show it, ours has other versions."""
+
+
+async def listing(call: Call) -> Response:
+    """Return the agents that gossip knows; `wan`: the servers, by name and data centre."""
+    wan = call.flag("wan")
+    found = [
+        _member(one, wan=wan)
+        for one in await call.ask(Members())
+        if not wan or one.role is Role.SERVER
+    ]
+    return call.json(select(call, found))
+
+
+def _member(one: Member, *, wan: bool = False) -> dict[str, Any]:
+    host, port = parse_address(one.address)
+    server = one.role is Role.SERVER
+    return {
+        "Name": f"{one.name}.{one.datacenter}" if wan else one.name,
+        "Addr": host,
+        "Port": port,
+        "Tags": {
+            **one.meta,
+            "role": "consul" if server else "node",
+            "dc": one.datacenter,
+            "port": str(port),
+        },
+        "Status": STATUS[one.health],
+        **PROTOCOL,
+    }
+
+
+async def myself(call: Call) -> Response:
+    """Return the agent: its settings, its counters, itself as a member."""
+    info = await call.ask(Info())
+    me = next((one for one in await call.ask(Members()) if one.name == info.name), None)
+    if me is None:
+        raise Trouble(500, "the agent does not see itself in gossip yet; try again")
+    return call.json(
+        {
+            "Config": {
+                "Datacenter": info.datacenter,
+                "PrimaryDatacenter": info.datacenter,
+                "NodeName": info.name,
+                "NodeID": "",
+                "Revision": "",
+                "Server": info.agent is Role.SERVER,
+                "Version": info.version,
+                "BuildDate": "",
+            },
+            "DebugConfig": {},
+            "Coord": {},
+            "Member": _member(me),
+            "Stats": _statistics(info, await leader_address(call)),
+            "Meta": dict(me.meta),
+            "xDS": {},
+        }
+    )
+
+
+def _statistics(info: AgentInfo, leader: str) -> dict[str, Any]:
+    server = info.agent is Role.SERVER
+    numbers = {
+        "applied_index": info.applied_index,
+        "commit_index": info.commit_index,
+        "last_log_index": info.last_index,
+        "last_snapshot_index": info.snapshot_index,
+        "term": info.term,
+    }
+    return {
+        "agent": {"services": str(info.services)},
+        "consul": {
+            "leader": str(info.leader is not None and info.leader == info.name).lower(),
+            "leader_addr": leader,
+            "server": str(server).lower(),
+        },
+        "raft": {"state": (info.role or "").capitalize()}
+        | {name: str(number) for name, number in numbers.items() if number is not None},
+        "serf_lan": {"members": str(info.members)},
+    }
