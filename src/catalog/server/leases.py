@@ -2,8 +2,8 @@
 
 A renewal writes nothing to the log; the leader notes it here. So a session that is renewed costs
 one small request, and a new leader, who knows of no renewals, gives each a full lifetime anew.
-A session is given twice its TTL, as in Consul: the owner may count on its TTL, and the leader may be
-that much slower without taking a living session's locks. So it ends between one and two TTLs
+A session is given twice its TTL, as in Consul: the owner may count on its TTL, and the leader may
+be that much slower without taking a living session's locks. So it ends between one and two TTLs
 after the last renewal, and later only if there is no leader meanwhile.
 
 Once `expired` has named a session its end is on its way into the log, and `renew` refuses it: what
@@ -21,7 +21,7 @@ How a leader uses it:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import Final
 
@@ -44,7 +44,7 @@ class SessionClock:
     _ttls: dict[str, float] = Factory(dict)
     _deadlines: dict[str, float] = Factory(dict)
     _heap: list[tuple[float, str]] = Factory(list)
-    """Deadlines, soonest first; one that is not in `_deadlines` any more counts for nothing."""
+    """One for each session, soonest first; its deadline may have moved on since."""
     _expired: dict[str, None] = Factory(dict)
 
     @property
@@ -56,13 +56,13 @@ class SessionClock:
     def follow(self, sessions: Iterable[Session], *, now: float) -> None:
         """Learn which sessions there are: new ones begin to count, those that are gone stop."""
         ttls = {session.id: session.ttl for session in sessions if session.ttl is not None}
-        for gone in [id for id in self._ttls if id not in ttls]:
+        for gone in [known for known in self._ttls if known not in ttls]:
             del self._ttls[gone], self._deadlines[gone]
             self._expired.pop(gone, None)
-        for id, ttl in ttls.items():
-            if id not in self._ttls:
-                self._ttls[id] = ttl
-                self._set(id, now + GRACE_FACTOR * ttl)
+        for new in [known for known in ttls if known not in self._ttls]:
+            self._ttls[new] = ttls[new]
+            self._deadlines[new] = now + GRACE_FACTOR * ttls[new]
+            heappush(self._heap, (self._deadlines[new], new))
 
     def renew(self, id: str, *, now: float) -> bool:
         """Give a session another lifetime; return whether it has one.
@@ -72,7 +72,7 @@ class SessionClock:
         """
         if id not in self._ttls or id in self._expired or self._deadlines[id] <= now:
             return False
-        self._set(id, now + GRACE_FACTOR * self._ttls[id])
+        self._deadlines[id] = now + GRACE_FACTOR * self._ttls[id]
         return True
 
     def expired(self, *, now: float) -> tuple[str, ...]:
@@ -80,18 +80,21 @@ class SessionClock:
         found = []
         self._tidy()
         while self._heap and self._heap[0][0] <= now:
-            _, id = heappop(self._heap)
-            found.append(id)
-            self._expired[id] = None
-            self._set(id, now + RETRY_SECONDS)
+            session = self._heap[0][1]
+            found.append(session)
+            self._expired[session] = None
+            self._deadlines[session] = now + RETRY_SECONDS
             self._tidy()
         return tuple(found)
 
-    def _set(self, id: str, deadline: float) -> None:
-        self._deadlines[id] = deadline
-        heappush(self._heap, (deadline, id))
-
     def _tidy(self) -> None:
-        """Drop deadlines at the top of the heap that were moved or are of sessions gone."""
-        while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)
+        """Make the first deadline of the heap a true one."""
+        while self._heap:
+            noted, session = self._heap[0]
+            deadline = self._deadlines.get(session)
+            if deadline is None:
+                heappop(self._heap)
+            elif deadline > noted:
+                heapreplace(self._heap, (deadline, session))
+            else:
+                return
