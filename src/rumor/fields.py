@@ -76,7 +76,8 @@ def as_list(value: Any, length: int) -> list[Any]:
     return value
 
 
-def _natural(value: Any) -> int:
+def check_natural(value: Any) -> int:
+    """Return a natural number, or raise :class:`~rumor.errors.ProtocolError`."""
     if type(value) is not int or not 0 <= value <= NATURAL_MAX:
         raise ProtocolError("expected a natural number")
     return value
@@ -160,14 +161,16 @@ def each(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
 
 
 def _peer(value: Any) -> Peer:
-    peer: Peer = _make(Peer, (check_name, check_address, _natural, _health, _meta, _accuser), value)
+    peer: Peer = _make(
+        Peer, (check_name, check_address, check_natural, _health, _meta, _accuser), value
+    )
     if (peer.accuser is None) is (peer.health in (Health.SUSPECT, Health.DEAD)):
         raise ProtocolError("expected an accuser for suspects and the dead, and for no others")
     return peer
 
 
 def _version(value: Any) -> Version:
-    version: Version = _make(Version, (check_name, _natural, _health), value)
+    version: Version = _make(Version, (check_name, check_natural, _health), value)
     return version
 
 
@@ -207,7 +210,12 @@ def _event(value: Any) -> UserEvent:
 
 def _event_key(value: Any) -> EventKey:
     clock, origin, incarnation, sequence = as_list(value, 4)
-    return _natural(clock), check_name(origin), _natural(incarnation), _natural(sequence)
+    return (
+        check_natural(clock),
+        check_name(origin),
+        check_natural(incarnation),
+        check_natural(sequence),
+    )
 
 
 def _switch(value: Any) -> bool:
@@ -217,7 +225,7 @@ def _switch(value: Any) -> bool:
 
 
 def _relays(value: Any) -> int:
-    if _natural(value) > RELAYS_MAX:
+    if check_natural(value) > RELAYS_MAX:
         raise ProtocolError(f"expected at most {RELAYS_MAX} relays")
     return int(value)
 
@@ -246,37 +254,44 @@ def _wanted(value: Any) -> tuple[Name, ...] | None:
     return None if value is None else each(check_name)(value)
 
 
-_EVENT: Final = (_natural, check_name, _natural, _natural, check_event_name, check_payload)
+_EVENT: Final = (
+    check_natural,
+    check_name,
+    check_natural,
+    check_natural,
+    check_event_name,
+    check_payload,
+)
 _PUSH: Final = (each(_peer), _wanted, each(_event), each(_event_key))
 
 _QUERY: Final = (
     *_EVENT,
     check_address,
-    _natural,
+    check_natural,
     _switch,
     _relays,
     each(check_name),
     each(check_tag),
 )
 _ANSWERS: Final[Table] = {
-    5: (QueryAck, (_natural, check_name)),
-    6: (QueryAnswer, (_natural, check_name, check_answer)),
+    5: (QueryAck, (check_natural, check_name)),
+    6: (QueryAnswer, (check_natural, check_name, check_answer)),
 }
 
 MESSAGES: Final[Table] = {
-    0: (Ping, (_natural, check_name, check_name)),
-    1: (PingRequest, (_natural, check_name, check_name, check_address)),
-    2: (Ack, (_natural, check_name, _coordinate)),
-    3: (Nack, (_natural, check_name)),
+    0: (Ping, (check_natural, check_name, check_name)),
+    1: (PingRequest, (check_natural, check_name, check_name, check_address)),
+    2: (Ack, (check_natural, check_name, _coordinate)),
+    3: (Nack, (check_natural, check_name)),
     4: (Gossip, ()),
     **_ANSWERS,
     7: (QueryRelay, (check_name, _answer)),
 }
 UPDATES: Final[Table] = {
-    0: (Alive, (check_name, check_address, _natural, _meta)),
-    1: (Suspect, (check_name, _natural, check_name)),
-    2: (Dead, (check_name, _natural, check_name)),
-    3: (Leave, (check_name, _natural)),
+    0: (Alive, (check_name, check_address, check_natural, _meta)),
+    1: (Suspect, (check_name, check_natural, check_name)),
+    2: (Dead, (check_name, check_natural, check_name)),
+    3: (Leave, (check_name, check_natural)),
     4: (UserEvent, _EVENT),
     5: (Query, _QUERY),
 }

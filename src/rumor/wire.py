@@ -98,7 +98,7 @@ class Wire:
         if not data or data[0] not in (VERSION, COMPRESSED):
             raise ProtocolError(f"version {data[0] if data else 'missing'}, expected {VERSION}")
         item = data[1:] if data[0] == VERSION else decompress(data[1:], bytes_max)
-        cluster, *rest = as_list(_loads(item), parts + 1)
+        cluster, *rest = as_list(loads(item), parts + 1)
         if cluster != self._cluster:
             raise ForeignCluster(f"for cluster {cluster!r}, not {self._cluster!r}"[:200])
         return rest
@@ -129,7 +129,7 @@ def encode_meta(meta: Mapping[str, str]) -> bytes:
 
 def decode_meta(data: bytes) -> dict[str, str]:
     """Read the metadata that users see, or raise :class:`~rumor.errors.ProtocolError`."""
-    meta = _loads(data) if data else {}
+    meta = loads(data) if data else {}
     if type(meta) is not dict or not all(
         type(text) is str for text in (*meta.keys(), *meta.values())
     ):
@@ -147,7 +147,11 @@ _MORE_TAGS = (256, 258, 260, 261, 1004, 43_000, 55_799)
 _NO_TAGS: Final[Any] = dict.fromkeys((*_TAGS, *_MORE_TAGS), _refuse_tag)
 
 
-def _loads(data: bytes) -> Any:
+def loads(data: bytes) -> Any:
+    """Read one CBOR item, of the few kinds and in the one encoding that we write ourselves.
+
+    Raises :class:`~rumor.errors.ProtocolError` for all else.
+    """
     try:
         item = cbor2.loads(
             data,

@@ -61,6 +61,7 @@ from rumor.trio.inbox import Inbox
 from rumor.trio.keys import KEYS_QUERY, KEYS_RELAYS, RESERVED, ClusterKeys
 from rumor.trio.mail import Mail
 from rumor.trio.polls import Poll, Question, queried
+from rumor.trio.recorder import Recorder
 from rumor.trio.subscription import Subscription
 from rumor.trio.traffic import AgentStatistics
 from rumor.trio.view import AgentEvent, Member, event_of, events_so_far, member_of
@@ -86,12 +87,15 @@ class Agent:
         mail: Mail,
         config: Config,
         nursery: trio.Nursery,
+        *,
         keyring: Keyring | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         (self._me,) = swim.members.values()
         self._swim = swim
         self._mail = mail
         self._port = mail.port
+        self._recorder = recorder
         self._config = config
         self._nursery = nursery
         self._inbox = Inbox()
@@ -99,7 +103,7 @@ class Agent:
         self._numbers = count(1)
         self._waiting: dict[int, Waiting] = {}
         self._polls: dict[int, Poll] = {}
-        self._keys = None if keyring is None else ClusterKeys(keyring, self._ask_keys, self._living)
+        self._keys = None if keyring is None else ClusterKeys(keyring, self._ask_keys, self.living)
         self._replies: dict[int, Reply] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._traffic = mail.traffic
@@ -161,6 +165,8 @@ class Agent:
         self._check_open(left_is_fine=True)
         number = next(self._numbers)
         await self._settle(number, Departed(number))
+        if self._recorder is not None:
+            await self._recorder.write()
 
     async def set_meta(self, meta: Mapping[str, str]) -> None:
         """Replace this member's metadata, and tell the others.
@@ -280,6 +286,8 @@ class Agent:
     async def run(self) -> None:
         """Take, step, perform, for ever."""
         self._nursery.start_soon(self._listen_for_datagrams)
+        if self._recorder is not None:
+            self._nursery.start_soon(self._recorder.run)
         self._nursery.start_soon(trio.serve_listeners, self._exchanges.serve, [self._port.listener])
         while True:
             with trio.move_on_at(self._swim.deadline):
@@ -293,6 +301,11 @@ class Agent:
             subscription.close()
         for poll in self._polls.values():
             poll.close()
+
+    def finish(self) -> None:
+        """Write what is left to write, after the last task has ended."""
+        if self._recorder is not None:
+            self._recorder.finish()
 
     def _pump(self, *commands: Event) -> None:
         """Let the core take everything that is there, and carry out its orders."""
@@ -341,6 +354,8 @@ class Agent:
         level = logging.WARNING if isinstance(notification, Conflicted) else logging.INFO
         what = type(notification).__name__.lower()
         logger.log(level, "%s: %s %s (%s:%d)", self.name, peer.name, what, *peer.address)
+        if self._recorder is not None:
+            self._recorder.note(peer.name)
         if self._subscriptions:
             self._put(event_of(notification))
 
@@ -361,7 +376,8 @@ class Agent:
         number, me = next(self._numbers), self._swim.members[self.name]
         return self._poll(queried(number, me, KEYS_QUERY, payload, names=names, relays=KEYS_RELAYS))
 
-    def _living(self) -> list[Name]:
+    def living(self) -> list[Name]:
+        """Name the members that are held to be alive or suspect, ourselves included."""
         return [peer.name for peer in self._swim.members.values() if peer.health in LIVE]
 
     def _reply(self, query: Query, payload: bytes) -> None:

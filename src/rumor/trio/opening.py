@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from random import Random
 from types import MappingProxyType
 
@@ -12,19 +13,24 @@ import trio
 
 from rumor.config import Config
 from rumor.core.swim import Swim
-from rumor.errors import ConfigError, JoinFailed, ProtocolError
+from rumor.errors import AgentClosed, ConfigError, JoinFailed, ProtocolError
 from rumor.fields import check_address, check_name
 from rumor.guard import OVERHEAD_BYTES
 from rumor.keyring import Keyring
 from rumor.messages import Address, Name, Peer
+from rumor.snapshot import Snapshot
 from rumor.trio.agent import Agent
 from rumor.trio.mail import Mail, guard_of
 from rumor.trio.ports import OpenPort, open_sockets
+from rumor.trio.recorder import Recorder, open_snapshot
 from rumor.trio.traffic import Traffic
 from rumor.trio.view import tags_of
 from rumor.wire import Wire, encode, encode_meta
 
 logger = logging.getLogger("rumor")
+
+REJOIN_MAX = 16
+"""Members of an earlier life that are asked at a time."""
 
 
 @asynccontextmanager
@@ -41,6 +47,8 @@ async def open_agent(
     listener: trio.abc.Listener[trio.abc.Stream] | None = None,
     open_port: OpenPort = open_sockets,
     random: Random | None = None,
+    snapshot: Path | str | None = None,
+    rejoin_after_leave: bool = False,
 ) -> AsyncIterator[Agent]:
     """Run one member of a cluster for as long as the context lasts.
 
@@ -60,52 +68,86 @@ async def open_agent(
             still begin with the four bytes ``RUM1``. The agent closes it.
         open_port: the network; sockets by default, see :mod:`rumor.trio.memory` for another.
         random: the source of chance; seeded by the system by default.
+        snapshot: a file in which the agent notes whom it knows. After a restart it asks those, with
+            no seeds at all, and speaks with numbers that are believed at once. One file an agent.
+        rejoin_after_leave: do so even if the former life ended with :meth:`Agent.leave`.
 
     Raises :class:`~rumor.errors.ConfigError` for arguments that make no sense, ``OSError`` if the
     address is taken. Leaving the context without :meth:`Agent.leave` looks like a crash to the
     others, which is what it is for.
     """
     config = Config.lan() if config is None else config
+    chance = random or Random()
     wire = Wire(cluster, compress=config.compression, stream_bytes_max=config.stream_bytes_max)
     _check(name, bind, advertise)
     encoded = encode_meta(meta)
     guard = guard_of(name, keyring, cluster)
+    file = open_snapshot(snapshot, cluster, name, rejoin_after_leave=rejoin_after_leave)
     port = await open_port(bind, listener=listener)
-    failure: Exception | None = None
-    try:
+
+    def make(nursery: trio.Nursery) -> Agent:
+        before = Snapshot() if file is None else file.state
         swim = Swim(
-            Peer(name, advertise or port.address, meta=encoded),
+            Peer(name, advertise or port.address, before.incarnation, meta=encoded),
             config,
             now=trio.current_time(),
-            random=random or Random(),
+            random=chance,
             encode=encode,
             tags_of=tags_of,
             overhead=0 if guard is None else OVERHEAD_BYTES,
+            clock=before.clock,
         )
-        async with trio.open_nursery() as nursery:
-            mail = Mail(name, port, wire, guard, Traffic())
-            agent = Agent(swim, mail, config, nursery, keyring)
-            nursery.start_soon(agent.run)
-            try:
-                await _join_if_possible(agent, seeds)
-                yield agent
-            except Exception as error:  # noqa: BLE001  # raised again below, not in a group
-                failure = error
-            finally:
-                agent.close()
-                nursery.cancel_scope.cancel()
+        mail = Mail(name, port, wire, guard, Traffic())
+        recorder = None if file is None else Recorder(file, swim, config.tombstone_time)
+        return Agent(swim, mail, config, nursery, keyring=keyring, recorder=recorder)
+
+    try:
+        known = [] if file is None else list(file.state.members.values())
+        chance.shuffle(known)
+        async with _running(make) as (agent, nursery):
+            await _join_if_possible(agent, [*seeds, *known[:REJOIN_MAX]])
+            nursery.start_soon(_rejoin, agent, known[REJOIN_MAX:])
+            yield agent
     finally:
         port.close()
         await trio.aclose_forcefully(port.listener)
+
+
+@asynccontextmanager
+async def _running(
+    make: Callable[[trio.Nursery], Agent],
+) -> AsyncIterator[tuple[Agent, trio.Nursery]]:
+    """Run an agent; what the body raises comes out as it is, and not in a group."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        agent = make(nursery)
+        nursery.start_soon(agent.run)
+        try:
+            yield agent, nursery
+        except Exception as error:  # noqa: BLE001  # raised again below
+            failure = error
+        finally:
+            agent.close()
+            nursery.cancel_scope.cancel()
+    agent.finish()
     if failure is not None:
         raise failure
 
 
 async def _join_if_possible(agent: Agent, seeds: Sequence[Address]) -> None:
     try:
-        await agent.join(seeds)
+        await agent.join(list(dict.fromkeys(seeds)))
     except JoinFailed as error:
         logger.warning("%s: %s", agent.name, error)
+
+
+async def _rejoin(agent: Agent, known: Sequence[Address]) -> None:
+    """Try the members of an earlier life, a few at a time, until one of them is found."""
+    for first in range(0, len(known), REJOIN_MAX):
+        if len(agent.living()) > 1:
+            return
+        with suppress(JoinFailed, AgentClosed):
+            await agent.join(known[first : first + REJOIN_MAX])
 
 
 def _check(name: Name, bind: Address, advertise: Address | None) -> None:
