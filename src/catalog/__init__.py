@@ -48,6 +48,7 @@ from catalog.model import (
 )
 from catalog.requests import Answer, Consistency, Member, MemberHealth
 from catalog.subscriptions import Subscription
+from catalog.trust import Trust
 
 __all__ = [
     "Agent",
@@ -83,6 +84,7 @@ __all__ = [
     "Status",
     "Subscription",
     "TcpCheck",
+    "Trust",
     "TtlCheck",
     "Unavailable",
     "View",

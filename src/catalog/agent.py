@@ -30,6 +30,7 @@ from catalog.forward import Local, Remote
 from catalog.model import Role
 from catalog.node.checks import Checker
 from catalog.node.keeper import Keeper
+from catalog.node.keyring import load_keyring
 from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
@@ -51,6 +52,7 @@ from catalog.server.home import Home, open_home, presence_of
 from catalog.server.replica import Replica
 from catalog.server.voter import Voter
 from catalog.subscriptions import Subscription, running
+from catalog.trust import Trust
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
 
@@ -75,12 +77,14 @@ class Agent(Catalog):
         *,
         connections: Connections,
         home: Home | None,
+        trust: Trust | None,
         nursery: trio.Nursery,
     ) -> None:
         random = Random()
         self._config = config
         self._door = door
         self._gossip = gossip
+        self._trust = trust
         self._nursery = nursery
         self._random = random
         self._roster = roster = Roster(gossip)
@@ -97,6 +101,7 @@ class Agent(Catalog):
                 doorway=door.doorway(QUORUM_MAGIC),
                 gossip=gossip,
                 roster=roster,
+                trust=trust,
             )
         else:
             self._route = Remote(
@@ -239,7 +244,13 @@ class Agent(Catalog):
         nursery = self._nursery
         self._roster.read()
         nursery.start_soon(self._roster.run)
-        serving = Serving(self._answer, cluster=self._config.cluster, name=self.name)
+        serving = Serving(
+            self._answer,
+            cluster=self._config.cluster,
+            name=self.name,
+            trust=self._trust,
+            per_host_max=self._config.connections_per_host_max,
+        )
         nursery.start_soon(serving.run, self._door.doorway(MAGIC))
         if self._voter is not None:
             await nursery.start(self._voter.run)
@@ -262,18 +273,25 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
     """
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
+        trust = config.trust()
         home = await stack.enter_async_context(open_home(config)) if config.server else None
         magics = (MAGIC, QUORUM_MAGIC, RUMOR_MAGIC)
         door = await stack.enter_async_context(open_door(parse_address(config.bind), magics))
         door.doorway(QUORUM_MAGIC).closed = True
         gossip = await stack.enter_async_context(_open_gossip(config, door, home))
         connections = await stack.enter_async_context(
-            open_connections(cluster=config.cluster, name=config.name)
+            open_connections(cluster=config.cluster, name=config.name, trust=trust)
         )
         try:
             async with trio.open_nursery() as nursery:
                 agent = Agent(
-                    config, door, gossip, connections=connections, home=home, nursery=nursery
+                    config,
+                    door,
+                    gossip,
+                    connections=connections,
+                    home=home,
+                    trust=trust,
+                    nursery=nursery,
                 )
                 # Whoever we join asks back at our door.
                 nursery.start_soon(door.run)
@@ -305,6 +323,7 @@ async def _open_gossip(
             meta=presence_of(config, home).to_meta(),
             config=config.gossip,
             cluster=config.cluster,
+            keyring=load_keyring(config),
             listener=door.doorway(RUMOR_MAGIC),
         ) as gossip:
             yield gossip

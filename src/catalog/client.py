@@ -23,6 +23,7 @@ from catalog.model import Role
 from catalog.requests import Follow, MemberHealth, Members, News, Request
 from catalog.rpc import Connections, open_connections
 from catalog.subscriptions import Subscription, running
+from catalog.trust import Trust
 
 __all__ = ["Client", "connect"]
 
@@ -86,7 +87,11 @@ class Client(Catalog):
 
 @asynccontextmanager
 async def connect(
-    address: str, *, cluster: str | None = None, hold: float = HOLD_SECONDS
+    address: str,
+    *,
+    cluster: str | None = None,
+    hold: float = HOLD_SECONDS,
+    trust: Trust | None = None,
 ) -> AsyncIterator[Client]:
     """Talk to the agent at `address` for as long as the block lasts.
 
@@ -94,6 +99,7 @@ async def connect(
         address: `host:port` of any agent.
         cluster: refuse an agent of another cluster; `None`: take whichever is there.
         hold: for how many seconds a request is tried while no agent can be reached.
+        trust: what to show and check by TLS, if the agents use it.
 
     Raises:
         ConfigError: `address` is not `host:port`.
@@ -102,7 +108,7 @@ async def connect(
     """
     home = parse_address(address)
     failure: Exception | None = None
-    async with open_connections(cluster=cluster or "", name="") as connections:
+    async with open_connections(cluster=cluster or "", name="", trust=trust) as connections:
         await connections.check(home)
         async with trio.open_nursery() as nursery:
             client = Client(connections, home, nursery, hold=hold)

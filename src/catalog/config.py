@@ -7,6 +7,7 @@ so an agent that starts has settings that fit together.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
@@ -19,6 +20,8 @@ import rumor.config
 from catalog.errors import ConfigError
 from catalog.limits import check_meta, check_name, sealed
 from catalog.server.autopilot import Rules
+from catalog.trust import Trust
+from rumor.keyring import KEY_BYTES
 
 __all__ = ["PORT", "Address", "AgentConfig", "format_address", "parse_address"]
 
@@ -92,6 +95,17 @@ def _check_meta(self: AgentConfig, attribute: Attribute[Any], value: Mapping[str
         raise ConfigError(f"meta takes {size} bytes, at most {META_BYTES_MAX} travel by gossip")
 
 
+def _check_key(_self: AgentConfig, attribute: Attribute[Any], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        size = len(base64.b64decode(value, validate=True))
+    except (TypeError, ValueError):
+        size = 0
+    if size not in KEY_BYTES:
+        raise ConfigError(f"{attribute.name} must be 32 random bytes as base64 (or 16, or 24)")
+
+
 def _strings(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
         raise ConfigError(f"join must be a sequence of addresses, not the text {value!r}")
@@ -138,6 +152,16 @@ class AgentConfig:
     """Between two full comparisons of what is registered here with the catalog."""
     reconcile_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
     """Between two full comparisons of gossip with the catalog, by the leader."""
+    tls_ca: Path | None = field(default=None, kw_only=True, converter=_path)
+    """The certificate (PEM) of the authority that signs those of all agents and users; see
+    `catalog.trust` for what a server's must say. All three of these, or none: no TLS."""
+    tls_cert: Path | None = field(default=None, kw_only=True, converter=_path)
+    tls_key: Path | None = field(default=None, kw_only=True, converter=_path)
+    encrypt: str | None = field(default=None, kw_only=True, repr=False, validator=_check_key)
+    """The key of gossip, the same on all agents: 32 random bytes as base64. Only the first time:
+    the keys are kept in `data_dir`, if there is one, and may have been changed since."""
+    connections_per_host_max: int = field(default=100, kw_only=True)
+    """Connections for requests that one host may have with this agent."""
     autopilot: Rules = field(factory=Rules, kw_only=True)
     """When the leader makes voters of servers that come, and removes those that are lost."""
     raft: quorum.config.Config = field(factory=quorum.config.Config.lan, kw_only=True)
@@ -156,12 +180,23 @@ class AgentConfig:
                 "a server without data needs bootstrap_expect: 1 to be alone, 3 or 5 to found a "
                 "cluster with others; or join, with the address of a cluster to be let into"
             )
+        given = [file is not None for file in (self.tls_ca, self.tls_cert, self.tls_key)]
+        if any(given) and not all(given):
+            raise ConfigError("tls_ca, tls_cert and tls_key belong together: give all three")
+        if self.connections_per_host_max < 1:
+            raise ConfigError("connections_per_host_max must be at least 1")
         host, _ = parse_address(self.bind, what="bind")
         if self.advertise is None and host in ("0.0.0.0", "::"):  # noqa: S104 - refused
             raise ConfigError(
                 f"bind {self.bind!r} listens everywhere, but nobody can connect to such an "
                 f"address: say in advertise where others reach this agent"
             )
+
+    def trust(self) -> Trust | None:
+        """Return what the agent shows and checks by TLS; raise `ConfigError` for unfit files."""
+        if self.tls_ca is None or self.tls_cert is None or self.tls_key is None:
+            return None
+        return Trust(self.tls_ca, self.tls_cert, self.tls_key, datacenter=self.datacenter)
 
     @classmethod
     def dev(cls, *, name: str = "dev", bind: str = f"127.0.0.1:{PORT}") -> Self:

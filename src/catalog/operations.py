@@ -12,21 +12,27 @@ from typing import Any, ClassVar, Final, TypeVar
 from attrs import field, frozen
 
 from catalog import requests
+from catalog.answers import Applied
 from catalog.limits import check_name
 from catalog.requests import Consistency, LeaderRequest, Request
 
 __all__ = [
     "REQUESTS",
+    "SNAPSHOT_CHUNK_BYTES",
     "Admission",
     "Health",
     "HealthReport",
     "Join",
     "LeaderRequest",
+    "OpenSnapshot",
     "Peer",
     "Peers",
     "PeersReport",
+    "ReadSnapshot",
     "RemovePeer",
+    "RestoreChunk",
     "ServerHealth",
+    "SnapshotMark",
     "TransferLeadership",
 ]
 
@@ -151,6 +157,61 @@ class Health(LeaderRequest[HealthReport]):
     RESULT: ClassVar[Any] = HealthReport
 
 
+# Snapshots; `catalog.snapshots` has the whole of it, in two calls.
+
+SNAPSHOT_CHUNK_BYTES: Final = 512 * 1024
+"""Of a snapshot on its way from a server or to one; to one, each is a log entry."""
+
+
+@frozen
+class SnapshotMark:
+    """A snapshot that a server holds ready."""
+
+    token: str
+    """Name of it, for `ReadSnapshot` at the same server."""
+    index: int
+    """Of the last entry that it has."""
+    size: int
+    """In bytes."""
+    sha256: bytes
+
+
+@frozen
+class OpenSnapshot(Request[SnapshotMark]):
+    """Take a snapshot of the whole registry, and hold it ready for a minute."""
+
+    RESULT: ClassVar[Any] = SnapshotMark
+
+
+@frozen
+class ReadSnapshot(Request[bytes]):
+    """A piece of a snapshot that was opened."""
+
+    RESULT: ClassVar[Any] = bytes
+
+    token: str
+    offset: int
+
+
+@frozen
+class RestoreChunk(LeaderRequest[Applied]):
+    """A piece of a snapshot to restore; with the last one all servers replace what they have.
+
+    The pieces are log entries, so every replica has the same at the same entry.
+    """
+
+    RESULT: ClassVar[Any] = Applied
+    REPEATABLE: ClassVar[bool] = False
+
+    id: str = field(validator=check_name)
+    """Drawn by whoever restores: tells this restoration from others."""
+    number: int
+    """0 for the first; each is taken once, in order."""
+    data: bytes
+    sha256: bytes = b""
+    """Of the whole; with the last piece only."""
+
+
 REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     **requests.REQUESTS,
     "join": Join,
@@ -158,5 +219,8 @@ REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     "remove-peer": RemovePeer,
     "transfer-leadership": TransferLeadership,
     "health": Health,
+    "open-snapshot": OpenSnapshot,
+    "read-snapshot": ReadSnapshot,
+    "restore-chunk": RestoreChunk,
 }
 """All requests by their names on the wire, those of `catalog.requests` included."""

@@ -57,6 +57,10 @@ def test_whatever_is_no_address_is_refused(text):
         ({"meta": {"a": 1}}, "str to str"),
         ({"hold": 0}, "hold must be a number of seconds"),
         ({"cluster": ""}, "cluster must be"),
+        ({"tls_cert": "x"}, "belong together"),
+        ({"encrypt": "AAAA"}, "32 random bytes"),
+        ({"encrypt": "?"}, "32 random bytes"),
+        ({"connections_per_host_max": 0}, "at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_named(settings, says):

@@ -35,6 +35,7 @@ from catalog.rpc.frames import (
     Hello,
     Result,
 )
+from catalog.trust import Stream, Trust
 from catalog.wire import dumps, loads
 
 __all__ = ["Connections", "open_connections"]
@@ -146,8 +147,11 @@ class Connection:
 class Connections:
     """Connections to any number of agents; made by `open_connections`."""
 
-    def __init__(self, nursery: trio.Nursery, *, cluster: str, name: str) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, cluster: str, name: str, trust: Trust | None
+    ) -> None:
         self._nursery = nursery
+        self._trust = trust
         self._hello = Hello(VERSION, cluster, name)
         self._open: dict[Address, Connection] = {}
         self._dialling: dict[Address, trio.Lock] = {}
@@ -192,11 +196,14 @@ class Connections:
         where = format_address(address)
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
-                stream = await trio.open_tcp_stream(*address)
-                channel = Channel(stream, frame_bytes_max=ANSWER_BYTES_MAX)
-                async with _closing_on_error(stream):
-                    keep_alive(stream)
-                    await stream.send_all(MAGIC)
+                raw = await trio.open_tcp_stream(*address)
+                async with _closing_on_error(raw):
+                    keep_alive(raw)
+                    await raw.send_all(MAGIC)
+                    stream: Stream = raw
+                    if self._trust is not None:  # agents have business with servers only
+                        stream = await self._trust.dial(raw, server=bool(self._hello.name))
+                    channel = Channel(stream, frame_bytes_max=ANSWER_BYTES_MAX)
                     channel.put(self._hello)
                     await channel.flush()
                     _check_hello(await channel.receive(), self._hello)
@@ -213,12 +220,18 @@ class Connections:
 
 
 @asynccontextmanager
-async def open_connections(*, cluster: str, name: str) -> AsyncIterator[Connections]:
-    """Have connections for as long as the block lasts; `cluster` may be empty: any."""
+async def open_connections(
+    *, cluster: str, name: str, trust: Trust | None = None
+) -> AsyncIterator[Connections]:
+    """Have connections for as long as the block lasts.
+
+    `cluster` may be empty: any. `name` is an agent's, and empty for a user, who may connect to
+    client agents, too. With `trust` everything goes by TLS.
+    """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         try:
-            yield Connections(nursery, cluster=cluster, name=name)
+            yield Connections(nursery, cluster=cluster, name=name, trust=trust)
         except Exception as error:  # noqa: BLE001 - raised below, without the nursery's group
             failure = error
         finally:
@@ -239,7 +252,7 @@ def _check_hello(frames: list[Frame], ours: Hello) -> None:
         case [Failure(_, _, text)]:
             raise ProtocolError(text)
         case []:
-            raise ProtocolError("it closed the connection without a word")
+            raise ProtocolError("it closed the connection without a word: see its log, for TLS too")
         case _:
             raise ProtocolError("it is no agent: its greeting makes no sense")
 

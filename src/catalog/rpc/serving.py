@@ -2,12 +2,14 @@
 
 Whatever a stranger sends harms its own connection only: that is closed, with one line in the log.
 Every request runs as a task of its own, and its answer leaves when it is ready; so one that waits
-for news holds up nobody. How many connections there are, and requests on each, is bounded.
+for news holds up nobody. How many connections there are, in all and from one host, and how many
+requests on each, is bounded.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,13 +31,16 @@ from catalog.rpc.frames import (
     Hello,
     Result,
 )
+from catalog.trust import Stream, Trust, begins_with_tls
 from catalog.wire import dumps, loads
 
 __all__ = ["Serving"]
 
 log = logging.getLogger("catalog")
 
-CONNECTIONS_MAX = 512
+CONNECTIONS_MAX = 2048
+PER_HOST_MAX = 100
+"""Connections from one host: Consul's limit."""
 CALLS_MAX = 512
 """Requests under way on one connection; one more is answered with `Busy`."""
 GREETING_SECONDS_MAX = 5.0
@@ -49,10 +54,20 @@ Handler = Callable[[Request[Any], bool], Awaitable[Any]]
 class Serving:
     """Serves connections with a handler."""
 
-    def __init__(self, handler: Handler, *, cluster: str, name: str) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        cluster: str,
+        name: str,
+        trust: Trust | None = None,
+        per_host_max: int = PER_HOST_MAX,
+    ) -> None:
         self._handler = handler
         self._hello = Hello(VERSION, cluster, name)
-        self._connections = 0
+        self._trust = trust
+        self._per_host_max = per_host_max
+        self._hosts: Counter[str] = Counter()
 
     async def run(self, listener: trio.abc.Listener[trio.SocketStream]) -> None:
         """Serve whoever comes, for ever."""
@@ -60,17 +75,16 @@ class Serving:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one connection until it ends."""
-        if self._connections >= CONNECTIONS_MAX:
-            log.warning(
-                "%s: %d connections; one more was refused", self._hello.name, CONNECTIONS_MAX
-            )
+        host = _host_of(stream)
+        refusal = self._refusal(host)
+        if refusal:
+            log.warning("%s: %s; one more was refused", self._hello.name, refusal)
             return
-        self._connections += 1
+        self._hosts[host] += 1
         try:
             keep_alive(stream)
-            channel = Channel(stream, frame_bytes_max=CALL_BYTES_MAX)
             with trio.fail_after(GREETING_SECONDS_MAX):
-                await self._greet(stream, channel)
+                channel = await self._greet(stream)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(channel.write)
                 await Calls(channel, self._handler, nursery).run()
@@ -80,17 +94,28 @@ class Serving:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             level = logging.WARNING if isinstance(error, ProtocolError) else logging.DEBUG
-            log.log(level, "%s: a connection was closed: %s", self._hello.name, error or "too slow")
+            why = error if str(error) else "too slow"
+            log.log(level, "%s: a connection from %s was closed: %s", self._hello.name, host, why)
         finally:
-            self._connections -= 1
+            self._hosts[host] -= 1
+            self._hosts += Counter()  # drops those that have none
 
-    async def _greet(self, stream: trio.SocketStream, channel: Channel) -> None:
+    def _refusal(self, host: str) -> str:
+        """Return why one more connection from a host is refused; empty: it is not."""
+        if self._hosts.total() >= CONNECTIONS_MAX:
+            return f"{CONNECTIONS_MAX} connections"
+        if self._hosts[host] >= self._per_host_max:
+            return f"{self._per_host_max} connections from {host}"
+        return ""
+
+    async def _greet(self, raw: trio.SocketStream) -> Channel:
         magic = bytearray()
         while len(magic) < len(MAGIC):
-            chunk = await stream.receive_some(len(MAGIC) - len(magic))
+            chunk = await raw.receive_some(len(MAGIC) - len(magic))
             if not chunk:
                 raise ProtocolError("it ended before its greeting")
             magic += chunk
+        channel = Channel(await self._secured(raw), frame_bytes_max=CALL_BYTES_MAX)
         frames = await channel.receive()
         match frames:
             case [Hello() as hello] if magic == MAGIC:
@@ -107,6 +132,17 @@ class Serving:
             await channel.flush()
             raise ProtocolError(text)
         channel.put(self._hello)
+        return channel
+
+    async def _secured(self, raw: trio.SocketStream) -> Stream:
+        by_tls = await begins_with_tls(raw)
+        if self._trust is None:
+            if by_tls:
+                raise ProtocolError("the caller uses TLS, this agent does not: set it up here")
+            return raw
+        if not by_tls:
+            raise ProtocolError("the caller does not use TLS, this agent does: set it up there")
+        return await self._trust.accept(raw)
 
 
 class Calls:
@@ -171,3 +207,11 @@ class Calls:
             except LookupError:
                 log.exception("a request of kind %s failed", call.method)
                 return Failure(call.id, "failed", f"the agent failed to answer: {error!r:.200}")
+
+
+def _host_of(stream: trio.SocketStream) -> str:
+    """Return who is at the other end; whoever has gone already is nobody in particular."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return "nowhere"

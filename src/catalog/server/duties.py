@@ -7,13 +7,18 @@ from typing import Any
 from catalog.operations import (
     Health,
     Join,
+    OpenSnapshot,
     Peers,
+    ReadSnapshot,
     RemovePeer,
+    RestoreChunk,
     TransferLeadership,
 )
 from catalog.requests import Consistency, Request
 from catalog.server.pilot import Pilot
 from catalog.server.replica import Replica
+from catalog.server.restoring import encode_chunk
+from catalog.server.shelf import Shelf
 
 __all__ = ["Duties"]
 
@@ -24,6 +29,7 @@ class Duties:
     def __init__(self, replica: Replica, pilot: Pilot) -> None:
         self.replica = replica
         self.pilot = pilot
+        self._shelf = Shelf()
 
     async def answer(self, request: Request[Any]) -> Any:
         """Answer a request; raise what `quorum` raises, or a `CatalogError`."""
@@ -40,5 +46,14 @@ class Duties:
                 return await self.pilot.transfer(to)
             case Health():
                 return self.pilot.report()
+            case OpenSnapshot():
+                self._shelf.check_room()
+                await self.replica.barrier()
+                registry = self.replica.registry
+                return self._shelf.put(registry.snapshot(), registry.applied)
+            case ReadSnapshot(token, offset):
+                return self._shelf.read(token, offset)
+            case RestoreChunk():
+                return await self.replica.server.propose(encode_chunk(request))
             case _:
                 return await self.replica.answer(request)

@@ -3,6 +3,7 @@
     data_dir/
     ├── lock             held while an agent runs here
     ├── bootstrap.json   see `catalog.server.bootstrap`
+    ├── keyring.json     see `catalog.node.keyring`
     └── raft/            see `quorum.storage`
 
 Nothing that the record says is told to others before it is on the disk.
@@ -11,7 +12,6 @@ Nothing that the record says is told to others before it is on the disk.
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +21,7 @@ import trio
 from attrs import define
 
 from catalog.config import AgentConfig
+from catalog.durably import write_durably
 from catalog.errors import ProtocolError, StartError
 from catalog.model import Role
 from catalog.node.presence import Presence
@@ -44,7 +45,7 @@ class Home:
         """Keep a record; it is durable when this returns."""
         if self.directory is not None:
             await trio.to_thread.run_sync(
-                _write_durably, self.directory / RECORD, founding.to_bytes()
+                write_durably, self.directory / RECORD, founding.to_bytes()
             )
         self.founding = founding
 
@@ -142,18 +143,3 @@ def _read(directory: Path, config: AgentConfig) -> Founding | None:
             f"touched: correct the name, or use another directory"
         )
     return founding
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    """Replace a file such that after a power cut it is the old one or the new one."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,7 +30,8 @@ from catalog.server.home import Home, presence_of
 from catalog.server.pilot import Pilot
 from catalog.server.reconciler import Reconciler
 from catalog.server.replica import Replica
-from catalog.server.watch import WatchedRegistry
+from catalog.server.restoring import RestorableRegistry
+from catalog.trust import Trust
 
 __all__ = ["Voter"]
 
@@ -57,6 +58,7 @@ class Voter:
         doorway: Doorway,
         gossip: rumor.Agent,
         roster: Roster,
+        trust: Trust | None,
     ) -> None:
         self.state = "starting"
         """For people: what it does, or waits for."""
@@ -67,6 +69,7 @@ class Voter:
         self._doorway = doorway
         self._gossip = gossip
         self._roster = roster
+        self._trust = trust
         self._started = False
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -171,9 +174,13 @@ class Voter:
 
     async def _take_part(self, task_status: trio.TaskStatus[None]) -> None:
         config, founding = self._config, self._home.founding
-        registry = WatchedRegistry()
+        registry = RestorableRegistry()
         links = quorum.TcpLinks(
-            config.name, founding.cluster_id, listener=self._doorway, config=config.raft
+            config.name,
+            founding.cluster_id,
+            listener=self._doorway,
+            config=config.raft,
+            tls=None if self._trust is None else self._trust.for_consensus(),
         )
         async with quorum.open_server(
             config.name,

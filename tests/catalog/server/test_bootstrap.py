@@ -213,9 +213,11 @@ def test_the_record_survives_the_disk():
             b'{"format": 2}',
             b"[]",
             b'{"format": 1}',
-            b'{"format": 1, "name": "a", '
-            b'"nonce": "n", "cluster": "c", "founders": [], "agreed": true, "seeds": [], '
-            b'"admission": ["", 3]}',
+            (
+                b'{"format": 1, "name": "a", '
+                b'"nonce": "n", "cluster": "c", "founders": [], "agreed": true, "seeds": [], '
+                b'"admission": ["", 3]}'
+            ),
         ]
     )
 )

@@ -63,7 +63,7 @@ async def test_a_server_without_its_disk_is_removed_then_let_in_anew(agents, eve
     )
 
     async def is_let_in() -> bool:
-        return (await again.info())["state"] == "running"
+        return bool((await again.info())["state"] == "running")
 
     await eventually(is_let_in)
 
