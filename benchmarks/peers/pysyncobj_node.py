@@ -1,6 +1,7 @@
 """PySyncObj as a node program: `pip install pysyncobj`.
 
-Its batches (the default here) are faster for many callers, single entries (`--single`) for one. It keeps a journal, and does not sync it: what it acknowledges is not durable. That is how it is
+Its batches (the default here) are faster for many callers, single entries (`--single`) for one.
+It keeps a journal, and does not sync it: what it acknowledges is not durable. That is how it is
 shipped, so that is how it is measured; the table says so.
 """
 
