@@ -20,7 +20,7 @@ import quorum
 from catalog.config import Address
 from catalog.errors import Busy, CatalogError, Indeterminate, NoLeader, NoServers
 from catalog.operations import LeaderRequest
-from catalog.requests import Follow, FollowKeys, Read, Request, Write
+from catalog.requests import Follow, FollowKeys, Read, RenewSession, Request, Write
 from catalog.rpc import Connections
 from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
 from catalog.server.duties import Duties
@@ -31,6 +31,10 @@ PATIENCE_SECONDS: Final = 5.0
 """How much longer than the other end holds a request its answer may take."""
 PAUSE_SECONDS: Final = (0.02, 0.25)
 """First and longest pause between two attempts; a random part of it is left out."""
+
+
+FOR_LEADERS: Final = (Write, RenewSession, LeaderRequest)
+"""What a server that does not lead passes on."""
 
 
 class Route(Protocol):
@@ -121,7 +125,7 @@ class Local:
             if direct:
                 raise NotLeading(str(error))
             address = self._servers().get(leader or "")
-            if isinstance(request, Write | LeaderRequest) and address is not None:
+            if isinstance(request, FOR_LEADERS) and address is not None:
                 try:
                     return await self._ask_leader(request, address)
                 except (NotLeading, Unreachable):

@@ -14,7 +14,8 @@ from catalog.operations import (
     RestoreChunk,
     TransferLeadership,
 )
-from catalog.requests import Consistency, Request
+from catalog.requests import Consistency, RenewSession, Request
+from catalog.server.expiry import Expiry
 from catalog.server.pilot import Pilot
 from catalog.server.replica import Replica
 from catalog.server.restoring import encode_chunk
@@ -26,14 +27,17 @@ __all__ = ["Duties"]
 class Duties:
     """Answers requests: operations here, all others by the replica."""
 
-    def __init__(self, replica: Replica, pilot: Pilot) -> None:
+    def __init__(self, replica: Replica, pilot: Pilot, expiry: Expiry) -> None:
         self.replica = replica
         self.pilot = pilot
+        self._expiry = expiry
         self._shelf = Shelf()
 
     async def answer(self, request: Request[Any]) -> Any:
         """Answer a request; raise what `quorum` raises, or a `CatalogError`."""
         match request:
+            case RenewSession(session):
+                return await self._expiry.renew(session)
             case Join():
                 return await self.pilot.admit(request)
             case Peers(consistency):

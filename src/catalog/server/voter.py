@@ -26,6 +26,7 @@ from catalog.rpc import Connections
 from catalog.rpc.door import Doorway
 from catalog.server.bootstrap import Founding, Waits, advance
 from catalog.server.duties import Duties
+from catalog.server.expiry import Expiry
 from catalog.server.home import Home, presence_of
 from catalog.server.pilot import Pilot
 from catalog.server.reconciler import Reconciler
@@ -194,14 +195,16 @@ class Voter:
                 server, self._roster, founding, rules=config.autopilot, datacenter=config.datacenter
             )
             reconciler = Reconciler(replica, self._roster, interval=config.reconcile_interval)
+            expiry = Expiry(replica)
             self._doorway.closed = False
-            self._route.duties = Duties(replica, pilot)
+            self._route.duties = Duties(replica, pilot, expiry)
             self.state = "running"
             self._start(task_status)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(replica.run)
                 nursery.start_soon(reconciler.run)
                 nursery.start_soon(pilot.run)
+                nursery.start_soon(expiry.run)
                 nursery.start_soon(self._follow_servers, links)
 
     async def _follow_servers(self, links: quorum.TcpLinks) -> None:

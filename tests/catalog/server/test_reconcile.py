@@ -93,7 +93,7 @@ def test_a_member_that_left_goes_with_its_services(settled: Registry, write: Wri
     assert (DeregisterNode("n1"),) == operations
 
     write(settled, *operations)
-    assert settled.services() == {}
+    assert settled.lookup("web", healthy=False).instances == ()
     assert do(settled, LEADER, left) == ()
 
 
