@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field, frozen
@@ -109,6 +110,11 @@ ECHO = 0.25
 """News are told a second time after this part of the gossip interval."""
 
 
+SMALL = 10
+"""Groups smaller than this gossip as much as one of this size: where few datagrams are sent, most
+to members that know already, the paper's logarithm leaves somebody out now and then."""
+
+
 @define
 class Departure:
     """A farewell that waits for confirmations."""
@@ -182,6 +188,8 @@ class State:
     departure: Departure | None = None
     told: dict[Name, float] = field(factory=dict)
     """When a stale speaker was last told what is held against it."""
+    detours: dict[Name, int] = field(factory=dict)
+    """How many probes in a row each living member has answered by a detour only."""
     conflicts: dict[Name, float] = field(factory=dict)
     """When a name's second use was last reported."""
     counts: Counts = field(factory=Counts)
@@ -235,12 +243,16 @@ class State:
         next_round = self.schedule.due((Due.GOSSIP, 0))
         if self.backlog.fresh or self.events.fresh:
             self.backlog.fresh = self.events.fresh = False
-            self.gossip()
-            interval *= ECHO
+            if self.config.gossip_at_once:
+                self.gossip()
+                interval *= ECHO
+            elif next_round == inf:
+                interval *= self.random.random()  # rounds that went on all the time
         waits = (self.backlog or self.events) and self.members.others
         if waits and self.now + interval < next_round:
             self.schedule.set((Due.GOSSIP, 0), self.now + interval)
-        limit = transmit_limit(self.config.transmit_multiplier, self.members.size)
+        size = max(self.members.size, SMALL)
+        limit = transmit_limit(self.config.transmit_multiplier, size)
         space = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - self.overhead
         for to, message, about in self.outbox:
             room = space - len(self.encode(message))

@@ -147,11 +147,11 @@ class World:
         self.join(name, seeds)
         return host
 
-    def start_settled(self, names: Sequence[Name]) -> None:
+    def start_settled(self, names: Sequence[Name], *, meta: bytes = b"") -> None:
         """Boot members that have known each other for long: the join of many at once takes time."""
         for name in names:
-            self.start(name)
-        peers = [Peer(name, self.hosts[name].address) for name in names]
+            self.start(name, meta=meta)
+        peers = [Peer(name, self.hosts[name].address, meta=meta) for name in names]
         for name in names:
             core = self.hosts[name].core
             assert core is not None
