@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quorum.config import Config
 from quorum.effects import Admit, Answer, Refusal, Refuse, Role
 from quorum.events import MembersProposed, Proposed, Recovered, TransferRequested
 from quorum.messages import Members, SnapshotMark, TimeoutNow
@@ -339,3 +340,20 @@ def test_a_leader_may_make_itself_a_joining_learner(make_group):
 
     assert leader in ("b", "c")
     assert Members(voters=("a", "b", "c")) == members_of(group, leader)
+
+
+def test_a_joining_learner_that_fell_silent_is_not_promoted(make_group):
+    """It had caught up; but a voter that is down makes a majority harder to find."""
+    group = make_group(config=Config(check_quorum=False))
+    group.elect("a")
+    join(group, "d")
+    members = Members(voters=("a", "b", "c"), learners=("d",), joining=("d",))
+    group.step("a", MembersProposed(1, members))
+    group.pass_time(0.4, lambda sender, to, _: {sender, to} == {"a", "d"})
+    group.pass_time(2.0, lambda *_: False)
+
+    group.pass_time(2.0, lambda sender, to, _: "d" not in (sender, to))
+
+    assert members == members_of(group, "a")
+    group.pass_time(2.0)
+    assert Members(voters=tuple("abcd")) == members_of(group, "a")

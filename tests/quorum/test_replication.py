@@ -249,8 +249,10 @@ def test_an_answer_from_before_a_peer_was_added_counts_for_nothing(make_group):
     """Rounds tell a peer's former life from this one."""
     group = make_group()
     group.elect("a")
+    group.propose("a", b"not delivered")
     leader = group.nodes["a"]
     before = leader.statistics()
+    assert dict(before.match)["b"] < before.last_index
 
     group.step("a", Received("b", AppendReply(before.term, 0, before.last_index)))
 
@@ -264,8 +266,10 @@ def test_replies_of_other_terms(make_group):
     leader = group.nodes["a"]
     term = leader.statistics().term
 
-    group.step("a", Received("b", AppendReply(term - 1, 99, 99)))
-    assert Role.LEADER is leader.statistics().role
+    group.propose("a", b"not delivered")
+    before = leader.statistics()
+    group.step("a", Received("b", AppendReply(term - 1, 99, before.last_index)))
+    assert (Role.LEADER, before.match) == (leader.statistics().role, leader.statistics().match)
 
     group.step("a", Received("b", AppendReply(term + 1, 99, None)))
     assert Role.FOLLOWER is leader.statistics().role

@@ -100,13 +100,20 @@ def watch_learner(state: State, name: NodeId, peer: Progress) -> None:
 
 
 def promote_learners(state: State) -> None:
-    """Make voters of the joining learners that have caught up, by a change like any other."""
+    """Make voters of the joining learners that have caught up, by a change like any other.
+
+    But not of one that has fallen silent since: it may take the cluster's majority with it.
+    """
     members = state.log.members
+    since = state.now - state.config.election_timeout
     if not members.joining or members.joint or state.transfer is not None:
         return
     # A leader on its way out may be a joining learner itself: the next one will see to it.
-    peers = state.peers.items()
-    ready = tuple(name for name, peer in peers if name in members.joining and peer.caught_up)
+    ready = tuple(
+        name
+        for name, peer in state.peers.items()
+        if name in members.joining and peer.caught_up and peer.contact > since
+    )
     if ready and state.commit >= max(state.term_start, state.log.members_index):
         voters = (*members.voters, *ready)
         append_members(state, _towards(members, evolve(members, voters=voters)))

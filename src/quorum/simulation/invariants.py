@@ -103,6 +103,9 @@ class Invariants:
         recovered = self.disks[name].load()
         if recovered.term < self._terms.get(name, 0):
             raise Violation("Term durability", f"{name} forgot term {self._terms[name]}")
+        vote = self._votes.get((name, recovered.term))
+        if vote is not None and recovered.vote != vote:
+            raise Violation("Vote durability", f"{name} forgot its vote for {vote}")
         log = Log.recovered(self.ledger, recovered)
         if log is None:
             raise Violation("Log Matching", f"{name} recovered a log that nobody wrote")

@@ -6,7 +6,7 @@ what is left must make progress without it.
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, evolve
 
 from quorum.events import MembersProposed, TransferRequested
 from quorum.messages import Members
@@ -123,11 +123,15 @@ class Nemesis:
         return whole
 
     def _configurations(self) -> list[Members]:
-        """All that may still be in force somewhere: in a log, and not known to be replaced."""
+        """All that may still be in force somewhere: in a log, and not known to be replaced.
+
+        Also those that come of themselves, when joining learners are made voters.
+        """
         observer = self.world.observer
         found: list[Members] = []
         for view in observer.views.values():
             chain = view.log.configurations
             newest = max(k for k, (at, _) in enumerate(chain) if k == 0 or at <= observer.commit)
             found.extend(members for _, members in chain[newest:] if members.voters)
-        return found
+        promoted = [evolve(each, voters=(*each.voters, *each.joining)) for each in found]
+        return found + promoted
