@@ -45,6 +45,7 @@ from quorum.config import Config
 from quorum.core.raft import Raft, Statistics
 from quorum.effects import Announce, Role
 from quorum.errors import (
+    AlreadyFounded,
     ChangeRefused,
     CommandFailed,
     ConfigError,
@@ -86,6 +87,7 @@ from quorum.trio.session import Session, open_session
 from quorum.trio.tls import Tls
 
 __all__ = [
+    "AlreadyFounded",
     "Announce",
     "ChangeRefused",
     "CommandFailed",

@@ -13,6 +13,7 @@ QuorumError
 │   └── MachineTooOld        the cluster goes by a version that the machine does not understand
 ├── Stopped                  this server has shut down; the request's fate is `Indeterminate`'s
 ├── ConfigError              nothing started; correct the setting named
+│   └── AlreadyFounded       the cluster was founded with other members; nothing was changed
 ├── ProtocolError            a peer sent what cannot be understood; the connection is closed
 │   └── WrongCluster         a peer of another cluster, or of another protocol version
 └── StorageError             the node stops; what was acknowledged is on the other disks
@@ -97,6 +98,14 @@ class ConfigError(QuorumError):
     """A setting makes no sense; nothing was started. The text names it and its range."""
 
 
+class AlreadyFounded(ConfigError):
+    """A bootstrap was asked for where there is a state that began otherwise. It was not touched.
+
+    A cluster is founded once. Leave the members out, or give those of the founding, and use
+    `Server.change_members`.
+    """
+
+
 class ProtocolError(QuorumError):
     """A peer sent what cannot be understood. The connection is closed; our state is untouched."""
 
@@ -119,8 +128,19 @@ class SnapshotFailed(StorageError):
 class CorruptJournal(StorageError):
     """Damage that no crash explains. Nothing was changed: restore the file, or replace the server.
 
-    To replace it: remove the server from the cluster, empty its directory, add it under a new name.
+    To replace it run `python -m quorum.replace DIRECTORY`, which sets the directory aside; then
+    start a server under a new name, which gets everything from the others, and tell the leader
+    (`Server.replace_member`). The fields are for programs; the text says all of it.
     """
+
+    file: str = ""
+    """The damaged file's name."""
+    offset: int = 0
+    """The byte in it at which the damage shows."""
+    what: str = ""
+    """What is wrong there."""
+    intact: int | None = None
+    """Index of the last entry before the damage, as far as one can tell; None: one cannot."""
 
 
 class WrongDirectory(StorageError):

@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from quorum.effects import Trim
-from quorum.errors import SnapshotFailed, StorageError, WrongDirectory
+from quorum.errors import AlreadyFounded, ConfigError, SnapshotFailed, StorageError, WrongDirectory
 from quorum.messages import Members, SnapshotMark
 from quorum.storage import CHUNK_BYTES
 from quorum.storage import files as files_module
@@ -31,14 +31,62 @@ def journal(place: Path, *, disk: FaultyDisk | None = None, node: str = "n1") ->
     return JournalStorage(place, node=node, cluster="test", disk=disk, sync_inline=True)
 
 
-async def test_the_bootstrap_configuration_counts_once(tmp_path: Path) -> None:
-    """The first server configuration is kept; a later one given by mistake is ignored."""
-    for members in (Members(("n1", "n2")), Members(("n9",))):
-        storage = JournalStorage(tmp_path, node="n1", cluster="test", members=members)
+FOUNDING = Members(("n1", "n2"), addresses=(("n1", "here:1"),))
+
+
+def founded(place: Path, members: Members | None) -> JournalStorage:
+    return JournalStorage(place, node="n1", cluster="test", members=members)
+
+
+async def test_a_cluster_is_founded_once(tmp_path: Path) -> None:
+    """The same members again, at new addresses, or none, are a restart; others are refused."""
+    for members in (FOUNDING, FOUNDING, None, Members(("n2", "n1"))):
+        storage = founded(tmp_path, members)
         found = await storage.load()
         await storage.close()
+        assert found.mark == SnapshotMark(members=FOUNDING)
+    before = RealDisk().names(tmp_path)
+    for members in (Members(("n1",)), Members(("n1", "n2"), learners=("n3",)), Members()):
+        storage = founded(tmp_path, members)
+        with pytest.raises(AlreadyFounded, match="was founded with voters n1, n2; one that"):
+            await storage.load()
+        await storage.close()
+    assert before == RealDisk().names(tmp_path)
 
-        assert found.mark == SnapshotMark(members=Members(("n1", "n2")))
+
+async def test_the_founding_is_remembered_when_the_log_is_not(tmp_path: Path) -> None:
+    """Behind a snapshot with other members, and after many segments."""
+    storage = JournalStorage(
+        tmp_path, node="n1", cluster="test", members=FOUNDING, segment_bytes=1000, sync=False
+    )
+    await storage.load()
+    mark = SnapshotMark(50, 1, 10, Members(("n7", "n8")), 9)
+    for first in range(1, 101, 10):
+        await storage.persist([write(entries(first, *[1] * 10))])
+    await storage.save_snapshot(mark, b"state")
+    await storage.trim(Trim(mark, 51, 1))
+    await storage.close()
+    storage = founded(tmp_path, Members(("n1", "n8")))
+    with pytest.raises(AlreadyFounded, match="voters n1, n8 was asked for"):
+        await storage.load()
+    storage = founded(tmp_path, FOUNDING)
+    assert mark == (await storage.load()).mark
+    await storage.close()
+
+
+async def test_a_server_that_was_added_does_not_found_anything(tmp_path: Path) -> None:
+    """Its directory began without members; it is part of a cluster already."""
+    storage = founded(tmp_path, None)
+    await storage.load()
+    await storage.close()
+    with pytest.raises(AlreadyFounded, match="this server was added to later; one that was"):
+        await founded(tmp_path, FOUNDING).load()
+
+
+def test_members_without_the_server_itself_are_a_mistake(tmp_path: Path) -> None:
+    """Nothing is begun with them."""
+    with pytest.raises(ConfigError, match="without this server, n1; nothing was changed"):
+        founded(tmp_path, Members(("n8", "n9")))
 
 
 @pytest.mark.parametrize(("node", "cluster"), [("n2", "test"), ("n1", "other")])

@@ -1,9 +1,10 @@
 """The bodies of a journal's records: what they say, as values and as bytes. No I/O.
 
-    opening    kind u8 · version u8 · node · cluster · hard state · log · mark
+    opening    kind u8 · version u8 · node · cluster · founding · hard state · log · mark
     write      kind u8 · hard state · operations
     operation  kind u8 · length u32 · entries (packed), or a mark, or a trim
     hard state term u64 · vote
+    founding   length u32 · the members that the cluster was founded with, as JSON
     log        first u64 · base term u64 · last u64
     trim       first u64 · base term u64 · mark
 
@@ -19,11 +20,11 @@ import struct
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-from quorum.codec import pack, pack_mark, unpack, unpack_mark
+from quorum.codec import pack, pack_mark, unpack, unpack_mark, unpack_members
 from quorum.effects import Persist, Trim
-from quorum.messages import NodeId, Term
+from quorum.messages import Members, NodeId, Term
 from quorum.storage.replay import Outline
 
 VERSION = 2
@@ -39,6 +40,7 @@ _OPENING_HEAD = struct.Struct("<BB")
 _WRITE_HEAD = struct.Struct("<BQ")
 _TERM = struct.Struct("<Q")
 _LENGTH = struct.Struct("<H")
+_SIZE = struct.Struct("<I")
 _LOG = struct.Struct("<QQQ")
 _OPERATION = struct.Struct("<BI")
 _TRIM_HEAD = struct.Struct("<QQ")
@@ -51,6 +53,8 @@ class Opening:
     node: NodeId
     cluster: str
     outline: Outline
+    founded: Members = field(factory=Members)
+    """The members that the cluster was founded with; none on a server that was added later."""
 
 
 @frozen
@@ -65,12 +69,14 @@ Body: TypeAlias = Opening | Write
 
 def pack_opening(opening: Opening) -> bytes:
     """An opening as bytes; ValueError if a name is too long."""
-    outline = opening.outline
+    outline, founded = opening.outline, opening.founded.to_bytes()
     return b"".join(
         (
             _OPENING_HEAD.pack(_OPENING, VERSION),
             _pack_name(opening.node),
             _pack_name(opening.cluster),
+            _SIZE.pack(len(founded)),
+            founded,
             _TERM.pack(outline.term),
             _pack_name(outline.vote),
             _LOG.pack(outline.first, outline.base_term, outline.last),
@@ -116,13 +122,17 @@ def _unpack_opening(data: bytes) -> Opening:
         raise ValueError(f"the format's version is {version}; this release reads {VERSION}")
     node, offset = _unpack_name(data, _OPENING_HEAD.size)
     cluster, offset = _unpack_name(data, offset)
+    (size,) = _SIZE.unpack_from(data, offset)
+    offset += _SIZE.size
+    founded = unpack_members(data[offset : offset + size])
+    offset += size
     (term,) = _TERM.unpack_from(data, offset)
     vote, offset = _unpack_name(data, offset + _TERM.size)
     first, base_term, last = _LOG.unpack_from(data, offset)
     mark = unpack_mark(data[offset + _LOG.size :])
     if node is None or cluster is None:
         raise ValueError("a segment belongs to nobody")
-    return Opening(node, cluster, Outline(term, vote, mark, first, base_term, last))
+    return Opening(node, cluster, Outline(term, vote, mark, first, base_term, last), founded)
 
 
 def _unpack_write(data: bytes) -> Write:

@@ -24,9 +24,9 @@ from time import perf_counter
 from attrs import evolve, frozen
 
 from quorum.effects import Persist, Trim
-from quorum.errors import StorageError
+from quorum.errors import AlreadyFounded, StorageError
 from quorum.events import Recovered
-from quorum.messages import NodeId, SnapshotMark
+from quorum.messages import Members, NodeId, SnapshotMark
 from quorum.storage.bodies import Opening, pack_opening, pack_trim, pack_write
 from quorum.storage.disk import Disk, File, Lock, Source
 from quorum.storage.format import FRAME_SIZE, Link, seal
@@ -108,9 +108,15 @@ def read_segments(disk: Disk, directory: Path) -> Iterator[Segment]:
 class JournalFiles:
     """A directory, once it is open. After an error in `persist` or `trim` it must not be used."""
 
-    def __init__(self, layout: Layout, outline: Outline, disk: Disk) -> None:
-        """`outline` is what an empty directory begins with."""
+    def __init__(
+        self, layout: Layout, outline: Outline, disk: Disk, *, founding: Members | None = None
+    ) -> None:
+        """`outline` is what an empty directory begins with.
+
+        With `founding` one that is not empty must have begun with these members.
+        """
         self._layout, self._outline, self._disk = layout, outline, disk
+        self._founding, self._founded = founding, outline.mark.members
         self._lock: Lock | None = None
         self._file: File | None = None
         self._offset = self._filled = 0
@@ -215,7 +221,8 @@ class JournalFiles:
             raise StorageError(f"{name} cannot be read: {error}") from error
         except ValueError as error:
             source.close()
-            raise corrupt(name, 0, str(error)) from error
+            place = str(self._layout.directory)
+            raise corrupt(name, 0, str(error), directory=place) from error
         return SnapshotFile(source, found.start, found.size)
 
     def _remove(self, name: str) -> None:
@@ -225,11 +232,13 @@ class JournalFiles:
     def _recover(self) -> tuple[Recovered, Report]:
         disk, layout = self._disk, self._layout
         segments = read_segments(disk, layout.directory)
-        recovery = recover(segments, node=layout.node, cluster=layout.cluster)
+        place = str(layout.directory)
+        recovery = recover(segments, node=layout.node, cluster=layout.cluster, directory=place)
         names = disk.names(layout.directory)
         if not recovery.segments:
             self._check_new(names)
-            recovery.replay.outline = self._outline
+            recovery.replay.outline, recovery.founded = self._outline, self._founded
+        self._check_founding(recovery.founded)
         try:
             recovered = recovery.replay.recovered()
         except ValueError as error:
@@ -241,6 +250,17 @@ class JournalFiles:
         self._begin(recovery, names)
         return recovered, report
 
+    def _check_founding(self, founded: Members) -> None:
+        """Refuse to found a cluster anew; where its servers listen may have changed since."""
+        asked = self._founding
+        if asked is None or (asked.voters, asked.learners) == (founded.voters, founded.learners):
+            return
+        raise AlreadyFounded(
+            f"{self._layout.directory} has the state of a cluster that {_founding(founded)}; "
+            f"one that {_founding(asked)} was asked for. Nothing was changed: leave the members "
+            f"out when you restart a server, and change them by Server.change_members"
+        )
+
     def _check_new(self, names: Sequence[str]) -> None:
         """Refuse a directory that has snapshots but no journal."""
         for name in names:
@@ -249,7 +269,7 @@ class JournalFiles:
 
     def _begin(self, recovery: Recovery, names: Sequence[str]) -> None:
         """Everything was read: from here on the directory changes."""
-        self._outline = recovery.replay.outline
+        self._outline, self._founded = recovery.replay.outline, recovery.founded
         self._link = recovery.link
         self._segments = recovery.segments
         for name in names:
@@ -262,7 +282,7 @@ class JournalFiles:
         layout = self._layout
         before = self._segments[-1] if self._segments else None
         number = before.number + 1 if before is not None else 1
-        opening = Opening(layout.node, layout.cluster, self._outline)
+        opening = Opening(layout.node, layout.cluster, self._outline, self._founded)
         body = pack_opening(opening)
         stop = len(body) + FRAME_SIZE
         filled = stop + (layout.fill_bytes if layout.sync else 0)
@@ -323,3 +343,10 @@ class JournalFiles:
         """Refuse to bring a snapshot into force that is not there: the log before it would go."""
         if mark.index > 0 and snapshot_name(mark) not in self._disk.names(self._layout.directory):
             raise StorageError(f"the snapshot at index {mark.index} was not saved")
+
+
+def _founding(members: Members) -> str:
+    if not members.everyone:
+        return "this server was added to later"
+    learners = f" and learners {', '.join(members.learners)}" if members.learners else ""
+    return f"was founded with voters {', '.join(members.voters)}{learners}"

@@ -19,7 +19,14 @@ from typing import Protocol, TypeVar
 import trio
 
 from quorum.effects import Persist, Trim
-from quorum.errors import CorruptJournal, SnapshotFailed, StorageError, WrongDirectory
+from quorum.errors import (
+    AlreadyFounded,
+    ConfigError,
+    CorruptJournal,
+    SnapshotFailed,
+    StorageError,
+    WrongDirectory,
+)
 from quorum.events import Recovered
 from quorum.machine import SnapshotData
 from quorum.messages import Members, NodeId, SnapshotMark
@@ -97,16 +104,25 @@ class JournalStorage:
     ) -> None:
         """Nothing is touched before `load`.
 
-        `members` is the configuration that the cluster is bootstrapped with; it counts only if the
-        directory is empty. Without `sync` a power cut may lose or damage the journal: for
-        throw-away clusters. `sync_inline` says whether writes block the caller's loop (True), go
-        to a thread (False), or whatever is faster as measured (None). `disk` is for tests.
+        `members` is the configuration that the cluster is founded with. It counts only if the
+        directory is empty; else it must be the same as then (`AlreadyFounded`), or left out. It is
+        empty, or left out, on a server that is to be added later. Without `sync` a power cut may
+        lose or damage the journal: for throw-away clusters. `sync_inline` says whether writes block
+        the caller's loop (True), go to a thread (False), or whatever is faster as measured (None).
+        `disk` is for tests.
         """
+        if members is not None and members.everyone and node not in members.everyone:
+            raise ConfigError(
+                f"the cluster is to be founded with {', '.join(members.everyone)}, without this "
+                f"server, {node}; nothing was changed: correct the names, or leave the members out "
+                f"on a server that is to be added later"
+            )
         layout = Layout(Path(directory), node, cluster, sync, segment_bytes, fill_bytes)
         outline = Outline(mark=SnapshotMark(members=members or Members()))
         self.report: Report | None = None
         self._layout = layout
-        self._files = JournalFiles(layout, outline, disk if disk is not None else RealDisk())
+        disk = disk if disk is not None else RealDisk()
+        self._files = JournalFiles(layout, outline, disk, founding=members)
         self._over = "the journal is not open: load it first"
         self._sync_inline = sync_inline
         self._seconds, self._writes = 2 * INLINE_SECONDS_MAX, 0
@@ -182,7 +198,7 @@ class JournalStorage:
     async def _guard(self, call: Callable[[], T], *, inline: bool) -> T:
         try:
             return call() if inline else await self._worker.run(call)
-        except (CorruptJournal, WrongDirectory):
+        except (AlreadyFounded, CorruptJournal, WrongDirectory):
             raise  # nothing was changed, and nothing is open
         except Exception as error:
             raise self._fail(error) from error

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from quorum.effects import Persist
 from quorum.errors import CorruptJournal, WrongDirectory
-from quorum.messages import Index, NodeId
+from quorum.messages import Index, Members, NodeId
 from quorum.storage.bodies import Body, Opening, unpack_body
 from quorum.storage.format import Link, Record, Tail, judge_tail, read
 from quorum.storage.replay import Replay
@@ -46,6 +46,8 @@ class Recovery:
     """What was read."""
 
     replay: Replay
+    founded: Members = field(factory=Members)
+    """The members that the cluster was founded with; none on a server that was added later."""
     link: Link = field(factory=Link)
     segments: list[Kept] = field(factory=list)
     filled: int = 0
@@ -55,27 +57,43 @@ class Recovery:
     """Bytes of a torn write at the end: never acknowledged, not part of the state."""
 
 
-def recover(segments: Iterable[Segment], *, node: NodeId, cluster: str) -> Recovery:
+def recover(
+    segments: Iterable[Segment], *, node: NodeId, cluster: str, directory: str = "DIRECTORY"
+) -> Recovery:
     """Read a journal whose first segment has the lowest number that there is.
 
-    Raise `WrongDirectory` if it belongs to another server, `CorruptJournal` if it is damaged.
+    Raise `WrongDirectory` if it belongs to another server, `CorruptJournal` if it is damaged; its
+    text names the directory.
     """
     recovery = Recovery(Replay())
+    try:
+        _recover(recovery, segments, node=node, cluster=cluster)
+    except CorruptJournal as error:
+        intact = recovery.replay.outline.last if recovery.segments else None
+        what = error.file, error.offset, error.what
+        raise corrupt(*what, intact=intact, directory=directory) from error.__cause__
+    return recovery
+
+
+def _recover(
+    recovery: Recovery, segments: Iterable[Segment], *, node: NodeId, cluster: str
+) -> None:
     final: Segment | None = None
     for segment in segments:
         record, opening = _open(segment, recovery)
         _check_owner(segment, opening, node=node, cluster=cluster)
         if not recovery.segments:
-            recovery.replay = Replay(opening.outline)
+            recovery.replay, recovery.founded = Replay(opening.outline), opening.founded
         elif opening.outline != recovery.replay.outline:
             raise corrupt(segment.name, 0, "it does not open with the state the last one left")
+        elif opening.founded != recovery.founded:
+            raise corrupt(segment.name, 0, "it is of a cluster with another beginning")
         last = opening.outline.last
         stop = _take(segment, record, recovery)
         recovery.segments.append(Kept(segment.number, last, stop))
         final = segment
     if final is not None:
         _judge(final, recovery)
-    return recovery
 
 
 def records(data: bytes, start: int, link: Link) -> Iterator[Record]:
@@ -85,13 +103,21 @@ def records(data: bytes, start: int, link: Link) -> Iterator[Record]:
         start, link = record.stop, record.link
 
 
-def corrupt(name: str, offset: int, what: str) -> CorruptJournal:
-    """The error for damage at this place, with what to do about it."""
-    return CorruptJournal(
-        f"{name} is damaged at byte {offset}: {what}. Nothing was changed. Restore the file, or "
-        "replace the server: remove it from the cluster, empty its directory, add it under a new "
-        "name"
+def corrupt(
+    name: str, offset: int, what: str, *, intact: Index | None = None, directory: str = "DIRECTORY"
+) -> CorruptJournal:
+    """The error for damage at this place, with what is lost and what to do about it."""
+    lost = (
+        "What is lost here cannot be told"
+        if intact is None
+        else f"Up to entry {intact} it can be read; what came after, and votes since, are lost here"
     )
+    error = CorruptJournal(
+        f"{name} is damaged at byte {offset}: {what}. {lost}. Nothing was changed. Restore the "
+        f"file, or let a new server take this one's place: python -m quorum.replace {directory}"
+    )
+    error.file, error.offset, error.what, error.intact = name, offset, what, intact
+    return error
 
 
 def parse(name: str, record: Record) -> Body:
