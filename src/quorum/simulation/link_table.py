@@ -22,16 +22,13 @@ from quorum.simulation.topologies import (
 ALL_WAYS_MAX = 3
 """Servers up to which every topology with one-way links is played; above, a family of them."""
 
-
 HEAD = """\
 links: ab works both ways, a>b one way; connected: who has links both ways to a majority
 live: situations in which writes went on; elections: leaders elected in 100 election timeouts
 outage: longest time between commits, once links broke; recovery: until the next, once they were
 back; both in election timeouts; plain: elections and terms without PreVote and CheckQuorum
-
-topology                links                          connected  live elections outage recovery  \
-plain
 """
+TITLES = ("topology", "links", "connected", "live", "elections", "outage", "recovery", "plain")
 
 
 @define
@@ -138,22 +135,34 @@ def report(rows: list[Row], *, as_json: bool) -> Iterator[str]:
     if as_json:
         yield json.dumps({"topologies": [row.as_dict() for row in rows], "violations": broken})
         return
-    yield HEAD.rstrip()
-    for row in rows:
-        values = row.as_dict()
-        live = f"{values['live']}/{values['situations']}"
-        plain = f"{values['plain']['elections_per_100']} {values['plain']['terms_per_100']:>5}"
-        yield (
-            f"{values['name'] or '-':<24}{values['links']:<31}"
-            f"{''.join(values['connected']) or '-':<10}{live:>5}{values['elections_per_100']:>10}"
-            f"{values['outage_max']:>7}{values['recovery_max']:>9.1f}{plain:>12}"
+    yield HEAD
+    cells = [TITLES, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(
+            cell.ljust(width) if place < 3 else cell.rjust(width)  # words, then numbers
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
     yield ""
-    yield "connected servers, and yet no progress: all of them lack what a majority has"
-    for row in rows:
-        if row.barred:
-            yield f"  {row.topology.name or row.topology}: {'; '.join(row.barred)}"
+    yield "connected servers, none electable: too many whom they reach have entries that they lack"
+    for each in rows:
+        if each.barred:
+            yield f"  {each.topology.name or each.topology}: {'; '.join(each.barred)}"
     total = sum(len(row.outcomes) for row in rows)
     yield ""
     yield f"{len(rows)} topologies, {total} situations, violations {len(broken) or 'none'}"
     yield from (f"  {line}" for line in broken)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    values = row.as_dict()
+    return (
+        values["name"] or "-",
+        values["links"],
+        "".join(values["connected"]) or "-",
+        f"{values['live']}/{values['situations']}",
+        f"{values['elections_per_100']}",
+        f"{values['outage_max']}",
+        f"{values['recovery_max']:.1f}",
+        f"{values['plain']['elections_per_100']} {values['plain']['terms_per_100']:>5}",
+    )
