@@ -229,7 +229,20 @@ class JournalFiles:
         self._disk.remove(self._layout.directory / name)
         self._disk.sync_directory(self._layout.directory)
 
+    def check(self) -> None:
+        """Look for damage, in the snapshot in force, too; nothing is opened or changed."""
+        mark = self._read()[0].replay.outline.mark
+        if mark.index > 0:
+            self.open_snapshot(mark).close()
+
     def _recover(self) -> tuple[Recovered, Report]:
+        recovery, recovered = self._read()
+        self._check_founding(recovery.founded)
+        report = Report(len(recovery.segments), recovery.records, recovery.dropped)
+        self._begin(recovery, self._disk.names(self._layout.directory))
+        return recovered, report
+
+    def _read(self) -> tuple[Recovery, Recovered]:
         disk, layout = self._disk, self._layout
         segments = read_segments(disk, layout.directory)
         place = str(layout.directory)
@@ -238,17 +251,15 @@ class JournalFiles:
         if not recovery.segments:
             self._check_new(names)
             recovery.replay.outline, recovery.founded = self._outline, self._founded
-        self._check_founding(recovery.founded)
         try:
             recovered = recovery.replay.recovered()
         except ValueError as error:
-            raise corrupt(str(layout.directory), 0, str(error)) from error
+            raise corrupt(place, 0, str(error), directory=place) from error
         outline = recovery.replay.outline
         if outline.mark.index > 0 and snapshot_name(outline.mark) not in names:
-            raise corrupt(snapshot_name(outline.mark), 0, "the snapshot in force is missing")
-        report = Report(len(recovery.segments), recovery.records, recovery.dropped)
-        self._begin(recovery, names)
-        return recovered, report
+            what = "the snapshot in force is missing"
+            raise corrupt(snapshot_name(outline.mark), 0, what, directory=place)
+        return recovery, recovered
 
     def _check_founding(self, founded: Members) -> None:
         """Refuse to found a cluster anew; where its servers listen may have changed since."""

@@ -95,6 +95,25 @@ class Server:
         index: Index = await waiter.wait()
         return index
 
+    async def replace_member(self, old: NodeId, new: NodeId, address: str | None = None) -> Index:
+        """Let a new server take the place of an old one, in one change; return its index.
+
+        `old` counts no more when this returns. `new` has begun to receive the log then, and becomes
+        a voter (if `old` was one) by itself once it has caught up. It must never have been a server
+        of this cluster. `ValueError` if `old` is no member, or `new` is; else as `change_members`.
+        """
+        statistics = self.statistics()
+        members = statistics.members
+        if old not in members.everyone or new in members.everyone:
+            raise ValueError(f"{old} must be a member and {new} must not: nothing was changed")
+        voters, learners = set(members.voters) - {old}, (set(members.learners) - {old}) | {new}
+        joining = set(members.joining) | ({new} if old in members.voters else set())
+        addresses = dict(members.addresses)
+        if address is not None:
+            addresses[new] = address
+        wanted = Members(voters, (), learners, addresses.items(), joining & learners)
+        return await self.change_members(wanted, expected=statistics.members_index)
+
     async def upgrade(self, version: int) -> None:
         """Let commands mean, from now on, what this version of the machine says (`Versioned`).
 
