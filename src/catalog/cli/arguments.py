@@ -175,14 +175,12 @@ def _add_interface_flags(agent: argparse.ArgumentParser) -> None:
     agent.add_argument(
         "--http",
         type=address,
-        default="",
         metavar="HOST:PORT",
         help="answer Consul's HTTP API here, 127.0.0.1:8500 by custom (extra: http)",
     )
     agent.add_argument(
         "--dns",
         type=address,
-        default="",
         metavar="HOST:PORT",
         help="answer DNS here, UDP and TCP, 127.0.0.1:8600 by custom (extra: dns)",
     )

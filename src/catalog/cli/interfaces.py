@@ -17,10 +17,10 @@ __all__ = ["Interfaces"]
 
 @frozen
 class Interfaces:
-    """Where to listen for which of them; empty: not at all."""
+    """Where to listen for which of them; `None`: not at all."""
 
-    http: str = ""
-    dns: str = ""
+    http: str | None = None
+    dns: str | None = None
     recursors: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -52,29 +52,35 @@ class Interfaces:
 
         """
         try:
-            if self.http:
-                await self._start_http(agent, datacenter, nursery)
-            if self.dns:
-                await self._start_dns(agent, datacenter, nursery)
+            if self.http is not None:
+                await _start_http(agent, self.http, datacenter, nursery)
+            if self.dns is not None:
+                await _start_dns(agent, self.dns, self.recursors, datacenter, nursery)
         except StartError as error:
             raise Failure(f"agent: {sentence(error)}", NO_START) from None
 
-    async def _start_http(
-        self, agent: catalog.Agent, datacenter: str, nursery: trio.Nursery
-    ) -> None:
-        from catalog.http.app import build_app  # noqa: PLC0415 - an extra
-        from catalog.http.calls import Site  # noqa: PLC0415 - as above
-        from catalog.http.server import serve_http  # noqa: PLC0415 - as above
 
-        app = build_app(Site(agent, agent.name, datacenter))
-        await nursery.start(serve_http, app, self.http)
+async def _start_http(
+    agent: catalog.Agent, bind: str, datacenter: str, nursery: trio.Nursery
+) -> None:
+    from catalog.http.app import build_app  # noqa: PLC0415 - an extra
+    from catalog.http.calls import Site  # noqa: PLC0415 - as above
+    from catalog.http.server import serve_http  # noqa: PLC0415 - as above
 
-    async def _start_dns(
-        self, agent: catalog.Agent, datacenter: str, nursery: trio.Nursery
-    ) -> None:
-        from catalog.dns.server import serve_dns  # noqa: PLC0415 - an extra
-        from catalog.dns.settings import DnsSettings  # noqa: PLC0415 - as above
+    app = build_app(Site(agent, agent.name, datacenter))
+    await nursery.start(serve_http, app, bind)
 
-        settings = DnsSettings(recursors=self.recursors)
-        serve = partial(serve_dns, datacenter=datacenter, settings=settings)
-        await nursery.start(serve, agent, self.dns)
+
+async def _start_dns(
+    agent: catalog.Agent,
+    bind: str,
+    recursors: tuple[str, ...],
+    datacenter: str,
+    nursery: trio.Nursery,
+) -> None:
+    from catalog.dns.server import serve_dns  # noqa: PLC0415 - an extra
+    from catalog.dns.settings import DnsSettings  # noqa: PLC0415 - as above
+
+    settings = DnsSettings(recursors=recursors)
+    serve = partial(serve_dns, datacenter=datacenter, settings=settings)
+    await nursery.start(serve, agent, bind)
