@@ -27,7 +27,18 @@ SWIM with Lifeguard's extensions, as a pure core and a driver for trio::
 from __future__ import annotations
 
 from rumor.config import Config
-from rumor.effects import Conflicted, Failed, Joined, Left, Reaped, Recovered, Suspected, Updated
+from rumor.effects import (
+    Conflicted,
+    Failed,
+    Joined,
+    Left,
+    Reachable,
+    Reaped,
+    Recovered,
+    Suspected,
+    Unreachable,
+    Updated,
+)
 from rumor.errors import (
     AgentClosed,
     ConfigError,
@@ -84,12 +95,14 @@ __all__ = [
     "ProtocolError",
     "QueryInvalid",
     "Question",
+    "Reachable",
     "Reaped",
     "Recovered",
     "Response",
     "RumorError",
     "Subscription",
     "Suspected",
+    "Unreachable",
     "Updated",
     "UserEvent",
     "fingerprint",

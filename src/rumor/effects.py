@@ -139,6 +139,23 @@ class Conflicted(Generic[M_co]):
     rival: Address
 
 
+@frozen
+class Unreachable(Generic[M_co]):
+    """A member lives, but again and again answers us by a detour only: a link is cut, not a member.
+
+    It holds until ``Reachable``, ``Failed`` or ``Left``.
+    """
+
+    member: M_co
+
+
+@frozen
+class Reachable(Generic[M_co]):
+    """A member that was unreachable answers straight again."""
+
+    member: M_co
+
+
 Notification: TypeAlias = (
     Joined[Peer]
     | Updated[Peer]
@@ -148,6 +165,8 @@ Notification: TypeAlias = (
     | Left[Peer]
     | Reaped[Peer]
     | Conflicted[Peer]
+    | Unreachable[Peer]
+    | Reachable[Peer]
 )
 
 Effect: TypeAlias = Send | Exchange | Answer | Settled | Deliver | Collect | Refuse | Notification

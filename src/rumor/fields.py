@@ -170,7 +170,7 @@ def _peer(value: Any) -> Peer:
 
 
 def _version(value: Any) -> Version:
-    version: Version = _make(Version, (check_name, check_natural, _health), value)
+    version: Version = _make(Version, (check_name, check_natural, _health, check_natural), value)
     return version
 
 

@@ -277,11 +277,15 @@ Word: TypeAlias = Update | UserEvent | Query
 
 @frozen
 class Version:
-    """The part of a :class:`Peer` that decides which of two records is the newer."""
+    """The part of a :class:`Peer` that decides which of two records is the newer.
+
+    And a checksum of its address, so that one name at two addresses does not stay unnoticed.
+    """
 
     name: Name
     incarnation: Incarnation
     health: Health
+    place: int
 
 
 @frozen

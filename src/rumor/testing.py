@@ -24,12 +24,27 @@ from rumor.effects import (
     Settled,
 )
 from rumor.events import Event, Received
-from rumor.messages import Ack, Address, Alive, Gossip, Message, Name, Peer, Ping, Word
+from rumor.messages import (
+    COORDINATE_DIMENSIONS,
+    Ack,
+    Address,
+    Alive,
+    Coordinate,
+    Gossip,
+    Message,
+    Name,
+    Peer,
+    Ping,
+    Word,
+)
 from rumor.wire import Wire, encode
 
 E = TypeVar("E")
 
 _WIRE = Wire("bench")
+
+SOMEWHERE = Coordinate((0.0,) * COORDINATE_DIMENSIONS, error=1.5, adjustment=0.0, height=1e-5)
+"""Where everybody is who answers straight."""
 
 
 def address_of(name: Name) -> Address:
@@ -113,7 +128,7 @@ class Bench:
                 continue
             for send in only(Send, orders):
                 if isinstance(ping := send.message, Ping) and ping.target not in dead:
-                    effects += self.hear(message=Ack(ping.sequence, ping.target))
+                    effects += self.hear(message=Ack(ping.sequence, ping.target, SOMEWHERE))
         self.now = until
         return effects
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rumor.config import Config
-from rumor.core.exchange import compare, digest, fingerprint
+from rumor.core.exchange import compare, digest, fingerprint, version_of
 from rumor.core.members import Members
 from rumor.core.swim import Swim
 from rumor.effects import Answer, Exchange, Settled
@@ -28,6 +28,11 @@ def record(name: str, incarnation: int = 0, health: Health = A) -> Peer:
     """Make a record."""
     accuser = "z" if health in (S, D) else None
     return Peer(name, address_of(name), incarnation, health, accuser=accuser)
+
+
+def version(name: str, incarnation: int, health: Health) -> Version:
+    """Make what is compared of a record."""
+    return version_of(record(name, incarnation, health))
 
 
 def members_of(*peers: Peer) -> Members:
@@ -70,18 +75,29 @@ def test_compare_gives_what_is_newer_and_asks_for_what_is_older() -> None:
         record("same"), record("newer", 2), record("older", 1), record("mine"), record("dead", 0, D)
     )
     versions = [
-        Version("me", 0, A),
-        Version("same", 0, A),
-        Version("newer", 1, D),
-        Version("older", 1, S),
-        Version("theirs", 0, A),
-        Version("their-dead", 0, D),
-        Version("their-left", 0, L),
+        version("me", 0, A),
+        version("same", 0, A),
+        version("newer", 1, D),
+        version("older", 1, S),
+        version("theirs", 0, A),
+        version("their-dead", 0, D),
+        version("their-left", 0, L),
     ]
     give, wanted = compare(members, versions)
 
     assert [peer.name for peer in give] == ["newer", "mine"]
     assert wanted == ["older", "theirs"]
+
+
+def test_one_name_at_two_addresses_is_given_and_asked_for() -> None:
+    """Neither side is newer, so both must see the other to report it; the dead do not matter."""
+    elsewhere = evolve(record("x"), address=("10.9.9.9", 1))
+    buried = evolve(record("y", 0, D), address=("10.9.9.9", 1))
+    members = members_of(record("x"), record("y", 0, D))
+    give, wanted = compare(members, map(version_of, (record("me"), elsewhere, buried)))
+
+    assert (give, wanted) == ([record("x")], ["x"])
+    assert fingerprint([elsewhere]) != fingerprint([record("x")])
 
 
 def test_equal_lists_are_answered_with_same() -> None:
@@ -98,7 +114,7 @@ def test_different_lists_are_answered_with_a_digest() -> None:
     bench.hear(Dead("b", 0, "z"))
     (answer,) = only(Answer, bench.step(Asked(5, Summary(b"0" * 16))))
 
-    expected = Digest((Version("me", 0, A), Version("a", 0, A), Version("b", 0, D)))
+    expected = Digest((version("me", 0, A), version("a", 0, A), version("b", 0, D)))
     assert answer == Answer(5, expected)
 
 
@@ -106,7 +122,7 @@ def test_a_digest_is_followed_by_a_push_of_the_difference() -> None:
     """To the same address; the reply to it ends the exchange."""
     bench = Bench("a", config=CALM)
     (first,) = only(Exchange, bench.run(10.0, dead=()))
-    versions = (Version("me", 0, A), Version("x", 0, A))
+    versions = (version("me", 0, A), version("x", 0, A))
     (second,) = only(Exchange, bench.step(Answered(first.ticket, Digest(versions))))
     bench.step(Answered(second.ticket, Push((record("x"),))))
 
@@ -120,7 +136,7 @@ def test_a_digest_that_shows_nothing_new_ends_the_exchange() -> None:
     """What is newer there may have arrived by gossip meanwhile."""
     bench = Bench("a", config=CALM)
     (first,) = only(Exchange, bench.run(10.0, dead=()))
-    versions = (Version("me", 0, A), Version("a", 0, A))
+    versions = (version("me", 0, A), version("a", 0, A))
 
     assert only(Exchange, bench.step(Answered(first.ticket, Digest(versions)))) == []
     assert bench.swim._state.outgoing == {}

@@ -88,10 +88,11 @@ def test_statistics_count_members_by_health() -> None:
         left=1,
         health_score=0,
         events_waiting=0,
-        backlog=3,
+        backlog=5,
         probes=0,
         probes_failed=0,
         probes_by_stream=0,
+        unreachable=0,
         refutations=0,
         exchanges=0,
         refused=0,
@@ -132,7 +133,7 @@ pushes = st.builds(
     st.lists(peers, max_size=3).map(tuple),
     st.none() | st.lists(names, max_size=3).map(tuple),
 )
-versions = st.lists(st.builds(Version, names, numbers, healths), max_size=3).map(tuple)
+versions = st.lists(st.builds(Version, names, numbers, healths, numbers), max_size=3).map(tuple)
 messages = st.one_of(
     st.just(Gossip()),
     st.builds(Ping, numbers, names, names),

@@ -122,7 +122,7 @@ replies: st.SearchStrategy[Reply] = st.one_of(
     st.builds(StreamAck, names),
     st.builds(
         Digest,
-        st.lists(st.builds(Version, names, naturals, healths), max_size=4).map(tuple),
+        st.lists(st.builds(Version, names, naturals, healths, naturals), max_size=4).map(tuple),
         st.lists(event_keys, max_size=3).map(tuple),
     ),
     pushes,

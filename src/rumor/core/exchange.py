@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from zlib import crc32
 
 from rumor.core.happenings import on_event
 from rumor.core.members import LIVE, Members, supersedes
@@ -49,13 +50,21 @@ from rumor.messages import (
 
 def fingerprint(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> bytes:
     """Digest the versions of the living, in the order of their names, and events: 16 bytes."""
-    versions = sorted((p.name, p.incarnation, int(p.health)) for p in members if p.health in LIVE)
+    versions = sorted(
+        (p.name, p.incarnation, int(p.health), p.address) for p in members if p.health in LIVE
+    )
     return blake2b(repr((versions, events)).encode(), digest_size=16).digest()
 
 
 def digest(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> Digest:
     """List the versions of all members that are known, and the events that are remembered."""
-    return Digest(tuple(Version(p.name, p.incarnation, p.health) for p in members), events)
+    return Digest(tuple(map(version_of, members)), events)
+
+
+def version_of(peer: Peer) -> Version:
+    """The part of a record that is compared."""
+    place = crc32(repr(peer.address).encode())
+    return Version(peer.name, peer.incarnation, peer.health, place)
 
 
 def compare(members: Members, versions: Iterable[Version]) -> tuple[list[Peer], list[Name]]:
@@ -72,6 +81,10 @@ def compare(members: Members, versions: Iterable[Version]) -> tuple[list[Peer], 
         elif supersedes(held.incarnation, held.health, held=version):
             give.append(held)
         elif supersedes(version.incarnation, version.health, held=held):
+            wanted.append(version.name)
+        elif held.health in LIVE and version != version_of(held):
+            # One name at two addresses: neither is newer, and both sides shall see the other.
+            give.append(held)
             wanted.append(version.name)
     give.extend(peer for peer in members if peer.health in LIVE and peer.name not in theirs)
     return give, wanted

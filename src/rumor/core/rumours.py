@@ -101,6 +101,7 @@ def become(state: State, peer: Peer) -> None:
         state.schedule.cancel((Due.REAP, peer.name))
         state.told.pop(peer.name, None)
     elif peer.name != state.me:
+        state.detours.pop(peer.name, None)
         state.schedule.set((Due.REAP, peer.name), state.now + state.config.tombstone_time)
     state.backlog.put(peer.name, state.encode(update_of(peer)))
     _notify(state, held, peer)
@@ -141,7 +142,7 @@ def _on_alive(state: State, alive: Alive) -> None:
         state.ring.insert(state.random.randint(0, len(state.ring)), alive.name)
     elif held.health in LIVE and alive.address != held.address:
         if alive.incarnation >= held.incarnation:
-            _report_conflict(state, held, alive.address)
+            _report_conflict(state, held, alive)
         return
     elif not supersedes(alive.incarnation, Health.ALIVE, held=held):
         if held.health not in LIVE:
@@ -195,7 +196,7 @@ def _on_update_about_me(state: State, update: Update) -> None:
         case Alive(_, address, incarnation, meta):
             if address != mine.address:
                 if incarnation >= mine.incarnation:
-                    _report_conflict(state, mine, address)
+                    _report_conflict(state, mine, update)
             elif incarnation > mine.incarnation or (
                 incarnation == mine.incarnation and meta != mine.meta
             ):
@@ -249,10 +250,13 @@ def _tell_accuser(state: State, held: Peer, accuser: Name) -> None:
         state.out.append(Send(peer.address, Gossip(), (state.encode(update_of(held)),)))
 
 
-def _report_conflict(state: State, held: Peer, rival: Address) -> None:
+def _report_conflict(state: State, held: Peer, rival: Alive) -> None:
+    """Tell the user that a name is used twice; and its first owner, who cannot see it else."""
     if state.now >= state.conflicts.get(held.name, state.now):
         state.conflicts[held.name] = state.now + state.config.conflict_interval
-        state.out.append(Conflicted(held, rival))
+        state.out.append(Conflicted(held, rival.address))
+        if held.name != state.me:
+            state.out.append(Send(held.address, Gossip(), (state.encode(rival),)))
 
 
 def _notify(state: State, held: Peer | None, peer: Peer) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import frozen
 
 from rumor.config import Config
-from rumor.core import departure, exchange, happenings, probe, queries, rumours
+from rumor.core import departure, exchange, happenings, probe, queries, reach, rumours
 from rumor.core.awareness import Awareness
 from rumor.core.coordinates import distance
 from rumor.core.members import Members, update_of
@@ -85,6 +85,8 @@ class Statistics:
     probes_failed: int
     probes_by_stream: int
     """Members that answered over a stream only: datagrams to or from them are blocked."""
+    unreachable: int
+    """Members that answer by a detour only, again and again."""
     refutations: int
     exchanges: int
     refused: int
@@ -198,6 +200,7 @@ class Swim:
             probes=counts.probes,
             probes_failed=counts.probes_failed,
             probes_by_stream=counts.probes_by_stream,
+            unreachable=reach.unreachable(state),
             refutations=counts.refutations,
             exchanges=counts.exchanges,
             refused=counts.refused,
@@ -223,6 +226,7 @@ def _on_event(state: State, event: Event) -> None:
             else:
                 exchange.on_asked(state, call, request)
         case Answered(ticket, reply):
+            reach.on_stream_answer(state, ticket, reply)
             probe.on_stream_answer(state, ticket, reply)
             exchange.on_answered(state, ticket, reply)
         case Unanswered(ticket):
@@ -252,6 +256,7 @@ def _on_message(state: State, source: Address, message: Message) -> None:
         case Ping():
             probe.on_ping(state, source, message)
         case Ack():
+            reach.on_ack(state, message)
             probe.on_ack(state, message)
             departure.on_departure_ack(state, message)
         case PingRequest():

@@ -46,12 +46,14 @@ from rumor.effects import (
     Joined,
     Left,
     Notification,
+    Reachable,
     Reaped,
     Recovered,
     Refuse,
     Send,
     Settled,
     Suspected,
+    Unreachable,
     Updated,
 )
 from rumor.events import Answered, Asked, Event, Received
@@ -231,7 +233,7 @@ class Invariants:
 
     def _walk(self, host: Host, view: View, told: Notification) -> None:
         peer = told.member
-        if isinstance(told, Conflicted):
+        if isinstance(told, Conflicted | Reachable | Unreachable):
             return
         may_come_from, to = STEPS[type(told)]
         at = view.walk.get(peer.name)

@@ -26,7 +26,10 @@ from rumor.effects import (
     Deliver,
     Effect,
     Exchange,
+    Failed,
+    Left,
     Notification,
+    Reaped,
     Refuse,
     Send,
     Settled,
@@ -102,6 +105,7 @@ class Agent:
         self._exchanges = Exchanges(mail, config, self._answer)
         self._numbers = count(1)
         self._waiting: dict[int, Waiting] = {}
+        self._conflicts: dict[Name, Conflicted[Member]] = {}
         self._polls: dict[int, Poll] = {}
         self._keys = None if keyring is None else ClusterKeys(keyring, self._ask_keys, self.living)
         self._replies: dict[int, Reply] = {}
@@ -251,13 +255,14 @@ class Agent:
 
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[Subscription]:
-        """Follow the membership: first the members as they stand, then every change.
+        """Follow the membership: first members and conflicts as they stand, then every change.
 
         User events come in between: first those that are remembered, of the time before this agent
         joined too, then every new one, once.
         """
         self._check_open(left_is_fine=True)
         first: list[AgentEvent] = [*self._swim.happened]
+        first[:0] = self._conflicts.values()
         first[:0] = [e for peer in self._swim.members.values() for e in events_so_far(peer)]
         subscription = Subscription(first, self._config.subscriber_events_max)
         number = next(self._numbers)
@@ -356,8 +361,12 @@ class Agent:
         logger.log(level, "%s: %s %s (%s:%d)", self.name, peer.name, what, *peer.address)
         if self._recorder is not None:
             self._recorder.note(peer.name)
-        if self._subscriptions:
-            self._put(event_of(notification))
+        event = event_of(notification)
+        if isinstance(event, Conflicted):
+            self._conflicts[peer.name] = event
+        elif isinstance(event, Failed | Left | Reaped):
+            self._conflicts.pop(peer.name, None)
+        self._put(event)
 
     def _put(self, event: AgentEvent) -> None:
         for subscription in self._subscriptions.values():

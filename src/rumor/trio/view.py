@@ -14,9 +14,11 @@ from rumor.effects import (
     Joined,
     Left,
     Notification,
+    Reachable,
     Reaped,
     Recovered,
     Suspected,
+    Unreachable,
     Updated,
 )
 from rumor.errors import ProtocolError
@@ -54,6 +56,8 @@ MembershipEvent: TypeAlias = (
     | Left[Member]
     | Reaped[Member]
     | Conflicted[Member]
+    | Unreachable[Member]
+    | Reachable[Member]
     | EventsLost
 )
 
@@ -101,6 +105,10 @@ def event_of(notification: Notification) -> MembershipEvent:
             return Reaped(member)
         case Conflicted(_, rival):
             return Conflicted(member, rival)
+        case Unreachable():
+            return Unreachable(member)
+        case Reachable():
+            return Reachable(member)
         case _:
             assert_never(notification)
 
