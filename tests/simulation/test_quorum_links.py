@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -90,6 +91,16 @@ def test_what_cannot_be_live_is_as_documented():
     assert {"star with a deaf point", "leader speaks to one voter"} == set(
         barred(one_way_family(5))
     )
+
+
+def test_the_guarantees_name_every_exception():
+    """With its links, up to the order of the letters."""
+    text = (Path(__file__).parents[2] / "docs" / "guarantees.md").read_text()
+
+    for name in BARRED:
+        (row,) = (line for line in text.splitlines() if line.startswith(f"  | {name} |"))
+        (topology,) = (each for each in named(5) if each.name == name)
+        assert topology == links(5, row.split("|")[2].replace(",", ""))
 
 
 def test_three_servers_do_what_can_be_done_in_every_topology():
