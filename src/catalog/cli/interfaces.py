@@ -52,9 +52,9 @@ class Interfaces:
 
         """
         try:
-            if self.http is not None:
+            if self.http:
                 await _start_http(agent, self.http, datacenter, nursery)
-            if self.dns is not None:
+            if self.dns:
                 await _start_dns(agent, self.dns, self.recursors, datacenter, nursery)
         except StartError as error:
             raise Failure(f"agent: {sentence(error)}", NO_START) from None
