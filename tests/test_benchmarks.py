@@ -35,6 +35,17 @@ def test_a_benchmark_of_another_name_is_refused_with_the_list():
     assert all(name in done.stdout for name in BENCHMARKS)
 
 
+def test_features_are_measured_against_the_core_without_them():
+    """By batch size, each with its ratio to everything switched off."""
+    line = [sys.executable, "-m", "benchmarks", "core", "--features", "--quick", "--json"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    rows = json.loads(done.stdout)["rows"]
+
+    assert [1, 16, 100, 512] == [row["batch"] for row in rows]
+    assert all(row["off_ratio"] == 1 for row in rows)
+    assert all(row[f"{name}_ratio"] > 0 for row in rows for name in ("on", "around", "sessions"))
+
+
 def test_a_plot_is_drawn(tmp_path):
     """Where people would rather look than read."""
     path = tmp_path / "plot.svg"
