@@ -212,7 +212,7 @@ class CheckState:
     @classmethod
     def begin(cls, id: str, check: Check, service: str) -> CheckState:
         """Return the state of a check that has said nothing yet."""
-        name = check.name or f"Service {service!r} check"
+        name = check.name or (f"Service {service!r} check" if service else id)
         return cls(id, check.status, "", intern(name), check.notes, check.KIND)
 
 

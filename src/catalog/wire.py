@@ -210,6 +210,10 @@ def _plain_addresses(converter: BaseConverter) -> Callable[[Any], Any]:
     return lambda value: {key: converter.unstructure(one) for key, one in value.items()}
 
 
+def _is_check_or_none(kind: Any) -> bool:
+    return bool(kind == Check | None)
+
+
 def _converter() -> Cbor2Converter:
     # No detailed validation: it doubles the cost of each entry, and nobody reads the detail.
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
@@ -224,6 +228,14 @@ def _converter() -> Cbor2Converter:
     converter.register_unstructure_hook_func(_is_addresses, _plain_addresses(converter))
     for union in (Check, Operation, Step, Command, Update, Value):
         configure_tagged_union(union, converter, tag_generator=TAGS.__getitem__, tag_name="type")
+    converter.register_structure_hook_func(
+        _is_check_or_none,
+        lambda value, _: None if value is None else converter.structure(value, Check),
+    )
+    converter.register_unstructure_hook_func(
+        _is_check_or_none,
+        lambda value: None if value is None else converter.unstructure(value, Check),
+    )
     return converter
 
 

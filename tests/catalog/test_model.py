@@ -17,7 +17,7 @@ from catalog.model import (
 )
 
 NODE = Node("n1", "10.0.0.1")
-GOOD = CheckState("gossip", Status.PASSING)
+GOOD = CheckState("serfHealth", Status.PASSING)
 
 
 def instance(
@@ -67,7 +67,7 @@ def test_the_worst_status_wins(expected: Status, statuses: list[Status]) -> None
 
 def test_a_critical_node_makes_its_instances_critical() -> None:
     """A dead node takes its services with it, whatever their checks last said."""
-    dead = CheckState("gossip", Status.CRITICAL)
+    dead = CheckState("serfHealth", Status.CRITICAL)
 
     assert Status.CRITICAL is instance(Status.PASSING, health=dead).status
     assert Status.WARNING is instance(Status.WARNING).status

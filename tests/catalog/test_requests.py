@@ -6,47 +6,110 @@ from math import inf
 
 import pytest
 
-from catalog.commands import Applied, PutKey, Refusal
+from catalog.answers import Applied, Refusal
+from catalog.commands import PutKey
 from catalog.errors import ProtocolError
-from catalog.model import Delta, KeyValue, Node, NodeView, Role, Service, TtlCheck, View
+from catalog.model import (
+    CheckState,
+    Coordinate,
+    Delta,
+    KeyDelta,
+    KeyValue,
+    Node,
+    NodeCheck,
+    NodeView,
+    Role,
+    Service,
+    Session,
+    Status,
+    TtlCheck,
+    View,
+)
+from catalog.queries import PreparedQuery, QueryResult, QueryService
 from catalog.requests import (
     REQUESTS,
     AgentInfo,
-    Answer,
     AskedNode,
+    AskedQuery,
+    AskedSession,
+    Checks,
     Consistency,
+    Coordinates,
     Deregister,
+    DeregisterLocalCheck,
+    ExecuteQuery,
     Follow,
+    FollowKeys,
     Get,
     Heartbeat,
     Info,
+    Items,
+    KeyNews,
     Keys,
+    LocalCheck,
+    LocalChecks,
+    LocalServices,
     Lookup,
+    Maintain,
     Member,
     MemberHealth,
     Members,
     News,
     Nodes,
+    Queries,
     Register,
+    RegisterLocalCheck,
+    RenewSession,
+    Reply,
+    Report,
     Services,
+    Sessions,
     Write,
 )
 from catalog.wire import dumps, loads
 
+NODE = Node("n", "h")
+WEB = Service("web", checks=[TtlCheck(5)])
+STATE = CheckState("c", Status.WARNING, "slow")
+SESSION = Session("s", "n", ttl=10)
+QUERY = PreparedQuery("q", QueryService("web"), "w")
+KEY = KeyValue("k", b"v", 1, 2, 3, 4, "s")
+STALE = Consistency.STALE
+
 EXAMPLES = [
     (Write(PutKey("k", b"v", cas=3)), Applied(4, Refusal.CONFLICT, "no")),
-    (Lookup("web", False, "t", Consistency.STALE, 3, 5.0), Answer(3, "web", (), 1.5)),
+    (RenewSession("s"), SESSION),
+    (RenewSession("s"), None),
+    (
+        Lookup("web", False, "t", consistency=STALE, after=3, wait=5.0, near="n"),
+        Reply(View(3, "web", ()), 3, 1.5),
+    ),
     (Follow("web", None), News(View(3, "web", ()), inf, "e")),
     (Follow("web", 3), News(Delta(3, 4, "web", ()), 0.0, "e")),
-    (Services(), {"web": ("a", "b")}),
-    (Nodes(), (NodeView(Node("n", "h"), None, 1, 2),)),
-    (AskedNode("n"), None),
-    (Get("k"), KeyValue("k", b"v")),
-    (Get("k"), None),
-    (Keys("k"), ("k1", "k2")),
-    (Register(Service("web", checks=[TtlCheck(5)])), 7),
+    (FollowKeys("a/", 3), KeyNews(KeyDelta(3, 4, "a/", (KEY,), (("b", 4),)), 0.0, "e")),
+    (Services(node_meta={"a": "b"}), Reply({"web": ("a", "b")}, 7)),
+    (Nodes(instances=False), Reply((NodeView(NODE, None, 1, 2),), 7)),
+    (AskedNode("n"), Reply(None, 0, known_leader=False)),
+    (Checks(Status.WARNING), Reply((NodeCheck(NODE, None, STATE),), 7)),
+    (Get("k"), Reply(KEY, 3)),
+    (Get("k", max_stale=5), Reply(None, 3)),
+    (Keys("k", separator="/"), Reply(("k1", "k2"), 3)),
+    (Items("k"), Reply((KEY,), 3)),
+    (Sessions("n"), Reply((SESSION,), 3)),
+    (AskedSession("s"), Reply(SESSION, 3)),
+    (Queries(), Reply((QUERY,), 3)),
+    (AskedQuery("q"), Reply(QUERY, 3)),
+    (ExecuteQuery("w", near="n"), Reply(QueryResult(QUERY, ()), 3)),
+    (Coordinates(), Reply((Coordinate("n", (0.0, 1.0)),), 3)),
+    (Register(WEB), 7),
     (Deregister("web"), 8),
+    (RegisterLocalCheck(TtlCheck(5, id="c"), "web"), 9),
+    (DeregisterLocalCheck("c"), 9),
     (Heartbeat("web"), None),
+    (Report("c", Status.WARNING, "slow"), None),
+    (Maintain("web", True, "new disk"), 9),
+    (LocalServices(), (WEB,)),
+    (LocalChecks(), (LocalCheck(STATE, TtlCheck(5), WEB), LocalCheck(STATE, None, None))),
     (
         Members(),
         (Member("n", "h:1", Role.CLIENT, "dc1", MemberHealth.LEFT, {"a": "b"}),),
@@ -79,6 +142,8 @@ def test_only_writes_may_not_be_repeated():
         (Lookup, {"name": "web", "wait": 0}),
         (Register, {"service": "web"}),
         (Get, {"key": ""}),
+        (Get, {"key": "k", "after": -1}),
+        (Checks, {"status": "passing"}),
     ],
 )
 def test_nonsense_is_refused_where_it_is_made(kind, arguments):

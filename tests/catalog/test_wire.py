@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import commands, model, wire
+from catalog import commands, model, steps, wire
 from catalog.commands import Batch, DeleteKey, PutKey, RegisterService, SetNodeHealth
 from catalog.errors import ProtocolError
 from catalog.model import (
@@ -32,7 +32,7 @@ from catalog.model import (
 )
 
 NODE = Node("n1", "10.0.0.1", {"zone": "a"}, Role.SERVER, "dc2")
-HEALTH = CheckState("gossip", Status.PASSING, "fine")
+HEALTH = CheckState("serfHealth", Status.PASSING, "fine")
 SERVICE = Service(
     "web",
     "w1",
@@ -42,7 +42,7 @@ SERVICE = Service(
     {"v": "1"},
     [
         TtlCheck(5, deregister_critical_after=60),
-        HttpCheck("http://10.1.1.1/", 1, 0.5, id="up", success_before_passing=2),
+        HttpCheck("http://10.1.1.1/", interval=1, timeout=0.5, id="up", success_before_passing=2),
         TcpCheck("[::1]:80"),
     ],
 )
@@ -64,6 +64,11 @@ services = st.builds(
     checks=st.lists(
         st.builds(TtlCheck, st.floats(0.01, 1e6)) | st.builds(HttpCheck, texts), max_size=3
     ),
+    weights=st.builds(model.Weights, st.integers(0, 9), st.integers(0, 9)),
+    tagged_addresses=st.dictionaries(
+        texts, st.builds(model.ServiceAddress, texts, st.integers(0, 9)), max_size=2
+    ),
+    terminating=st.booleans(),
 )
 instances = st.builds(
     Instance,
@@ -79,11 +84,49 @@ operations = st.one_of(
     st.builds(SetNodeHealth, texts, st.sampled_from(Status), st.text(max_size=9)),
     st.builds(PutKey, texts, st.binary(max_size=9), cas=st.none() | indexes),
     st.builds(DeleteKey, texts),
+    st.builds(commands.Acquire, texts, st.binary(max_size=9), texts),
+    st.builds(commands.RegisterCheck, texts, states, texts | st.just("")),
+    st.builds(
+        commands.CreateSession,
+        st.builds(
+            model.Session,
+            texts,
+            texts,
+            behaviour=st.sampled_from(model.Behaviour),
+            ttl=st.none() | st.floats(1, 86400),
+            lock_delay=st.floats(0, 60),
+            service_checks=st.lists(texts, max_size=2),
+        ),
+    ),
+    st.builds(
+        commands.SetCoordinates,
+        st.lists(
+            st.builds(
+                model.Coordinate,
+                texts,
+                st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+    ),
+)
+readings = st.builds(steps.ReadKey, texts, st.booleans()) | st.builds(steps.ReadTree, texts)
+expectations = st.builds(steps.ExpectIndex, texts, indexes)
+transactions = st.builds(
+    commands.Transaction,
+    st.lists(operations | readings | expectations, min_size=1, max_size=3),
 )
 
 
 @settings(deadline=None)
-@given(operations | st.builds(Batch, st.lists(operations, min_size=1, max_size=3)))
+@given(
+    st.one_of(
+        operations,
+        transactions,
+        st.builds(Batch, st.lists(operations, min_size=1, max_size=3)),
+    )
+)
 def test_commands_come_back(command: commands.Command) -> None:
     """Any command decodes to itself, and to the same bytes again."""
     payload = wire.encode(command)
@@ -109,6 +152,7 @@ def test_views_come_back(view: View) -> None:
         Delta(1, 9, "web", (Change(9, ChangeKind.REMOVED, INSTANCE),)),
         model.KeyValue("k", b"v", 1, 2, 3),
         commands.Applied(3, commands.Refusal.CONFLICT, "no", (commands.Applied(3),)),
+        commands.Applied(3, values=(model.KeyValue("k", b""), INSTANCE)),
     ],
 )
 def test_values_of_the_model_come_back(value: object) -> None:
@@ -139,16 +183,42 @@ def test_tags_are_frozen() -> None:
         "DeregisterNode": "deregister-node",
         "RegisterService": "register-service",
         "DeregisterService": "deregister-service",
+        "RegisterCheck": "register-check",
+        "DeregisterCheck": "deregister-check",
         "SetCheck": "set-check",
         "SetNodeHealth": "set-node-health",
         "PutKey": "put-key",
+        "Acquire": "acquire",
+        "Release": "release",
         "DeleteKey": "delete-key",
+        "CreateSession": "create-session",
+        "DestroySession": "destroy-session",
+        "SetQuery": "set-query",
+        "DeleteQuery": "delete-query",
+        "SetCoordinates": "set-coordinates",
         "Batch": "batch",
+        "Transaction": "transaction",
+        "ReadKey": "read-key",
+        "ReadTree": "read-tree",
+        "ReadNode": "read-node",
+        "ReadService": "read-service",
+        "ReadCheck": "read-check",
+        "ExpectIndex": "expect-index",
+        "ExpectHolder": "expect-holder",
+        "ExpectAbsent": "expect-absent",
         "TtlCheck": "ttl",
         "HttpCheck": "http",
         "TcpCheck": "tcp",
+        "UdpCheck": "udp",
+        "GrpcCheck": "grpc",
+        "ScriptCheck": "script",
+        "AliasCheck": "alias",
         "View": "view",
         "Delta": "delta",
+        "KeyValue": "key",
+        "NodeView": "node",
+        "Instance": "instance",
+        "NodeCheck": "check",
     }
 
 

@@ -8,24 +8,61 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from catalog.answers import Applied
 from catalog.cache import Cache
 from catalog.commands import (
-    Applied,
+    Acquire,
     Batch,
     Command,
+    CreateSession,
     DeleteKey,
+    DeleteQuery,
+    DeregisterCheck,
     DeregisterNode,
     DeregisterService,
+    DestroySession,
     Operation,
     PutKey,
+    RegisterCheck,
     RegisterNode,
     RegisterService,
+    Release,
     SetCheck,
+    SetCoordinates,
     SetNodeHealth,
+    SetQuery,
+    Transaction,
 )
 from catalog.errors import ProtocolError
-from catalog.model import Node, Service, Status, TtlCheck, worst
+from catalog.model import (
+    GOSSIP_CHECK,
+    Behaviour,
+    CheckState,
+    Coordinate,
+    Node,
+    Service,
+    Session,
+    Status,
+    TtlCheck,
+    worst,
+)
+from catalog.queries import PreparedQuery, QueryService
 from catalog.registry import Registry
+from catalog.requests import (
+    AskedNode,
+    AskedQuery,
+    AskedSession,
+    Checks,
+    Coordinates,
+    Get,
+    Items,
+    Lookup,
+    Nodes,
+    Read,
+    Services,
+    Sessions,
+)
+from catalog.steps import ExpectAbsent, ExpectHolder, ExpectIndex, ReadKey
 from catalog.wire import decode, encode
 from quorum.messages import Entries
 
@@ -35,6 +72,23 @@ IDS = ("a", "b", "c")
 CHECKS = ("c1", "c2")
 KEYS = ("a", "a/1", "a/2", "b")
 PREFIXES = ("", "a", "a/", "b", "zz")
+SESSIONS = ("s1", "s2", "s3")
+READS: tuple[Read[Any], ...] = (
+    *(Lookup(name, healthy=False) for name in NAMES),
+    *(AskedNode(name) for name in NODES),
+    *(Get(key) for key in KEYS),
+    *(Items(prefix) for prefix in PREFIXES),
+    *(Checks(status) for status in (None, *Status)),
+    *(AskedSession(name) for name in SESSIONS),
+    *(Sessions(name) for name in ("", *NODES)),
+    Nodes(),
+    Nodes(instances=False),
+    Coordinates(),
+    Services(),
+    AskedQuery("q"),
+)
+COARSE = (Services, AskedQuery)
+"""Reads that wake a little more often than their answer changes."""
 
 nodes = st.sampled_from(NODES)
 statuses = st.sampled_from(Status)
@@ -49,103 +103,285 @@ services = st.builds(
     ),
 )
 keys = st.sampled_from(KEYS)
-operations: st.SearchStrategy[Operation] = st.one_of(
+values = st.sampled_from((b"1", b"2"))
+sessions = st.sampled_from(SESSIONS)
+cas = st.none() | st.integers(0, 40)
+catalog_operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(RegisterService, nodes, services),
     st.builds(RegisterService, nodes, services),
     st.builds(SetCheck, nodes, st.sampled_from(CHECKS), statuses, outputs),
     st.builds(RegisterNode, st.builds(Node, nodes, st.sampled_from(("10.0.0.1", "10.0.0.2")))),
     st.builds(SetNodeHealth, nodes, statuses, outputs),
-    st.builds(SetCheck, nodes, st.sampled_from(CHECKS), statuses, outputs),
+    st.builds(
+        RegisterCheck,
+        nodes,
+        st.builds(CheckState, st.sampled_from((*CHECKS, "c3")), statuses, outputs),
+        st.sampled_from(("", *IDS)),
+    ),
+    st.builds(DeregisterCheck, nodes, st.sampled_from((*CHECKS, "c3", GOSSIP_CHECK))),
     st.builds(DeregisterService, nodes, st.sampled_from(IDS)),
     st.builds(DeregisterNode, nodes),
     st.builds(
-        PutKey,
-        keys,
-        st.sampled_from((b"1", b"2")),
-        flags=st.integers(0, 1),
-        cas=st.none() | st.integers(0, 40),
+        SetCoordinates,
+        st.builds(Coordinate, nodes, st.just((0.0,)), st.sampled_from((0.1, 0.2))).map(
+            lambda one: [one]
+        ),
     ),
-    st.builds(DeleteKey, keys, cas=st.none() | st.integers(0, 40)),
+    st.builds(
+        SetQuery,
+        st.builds(
+            PreparedQuery,
+            st.just("q"),
+            st.builds(QueryService, st.sampled_from(NAMES)),
+            session=st.sampled_from(("", *SESSIONS)),
+        ),
+    ),
+    st.just(DeleteQuery("q")),
+)
+key_operations: st.SearchStrategy[Operation] = st.one_of(
+    st.builds(
+        CreateSession,
+        st.builds(
+            Session,
+            sessions,
+            nodes,
+            behaviour=st.sampled_from(Behaviour),
+            lock_delay=st.sampled_from((0, 1, 60)),
+            node_checks=st.sampled_from(((), (GOSSIP_CHECK,))),
+            service_checks=st.sampled_from(((), ("c1",))),
+        ),
+    ),
+    st.builds(DestroySession, sessions),
+    st.builds(Acquire, keys, values, sessions),
+    st.builds(Acquire, keys, values, sessions),
+    st.builds(Release, keys, values, sessions),
+    st.builds(PutKey, keys, values, flags=st.integers(0, 1), cas=cas),
+    st.builds(DeleteKey, keys, cas=cas),
     st.builds(DeleteKey, st.sampled_from(("", "a", "a/", "zz")), recurse=st.just(True)),
 )
-commands: st.SearchStrategy[Command] = operations | st.builds(
-    Batch, st.lists(operations, min_size=1, max_size=4)
+operations = catalog_operations | key_operations
+steps = st.one_of(
+    operations,
+    operations,
+    st.builds(ReadKey, keys, st.booleans()),
+    st.builds(ExpectIndex, keys, st.integers(0, 40)),
+    st.builds(ExpectHolder, keys, sessions),
+    st.builds(ExpectAbsent, keys),
+)
+commands: st.SearchStrategy[Command] = st.one_of(
+    operations,
+    operations,
+    st.builds(Batch, st.lists(operations, min_size=1, max_size=4)),
+    st.builds(Transaction, st.lists(steps, min_size=1, max_size=4)),
 )
 payloads = st.one_of(commands.map(encode), commands.map(encode), st.binary(max_size=6))
+pauses = st.sampled_from((0, 0, 1, 500, 1000, 60_000, 15 * 60_000))
+"""Milliseconds of cluster time between two entries."""
 
 
-def run(first: int, payloads: list[bytes]) -> Entries:
-    """Return a run of command entries."""
-    count = len(payloads)
-    return Entries(first, (1,) * count, (0,) * count, bytes(count), tuple(payloads))
+def copied(value: Any) -> Any:
+    """Return a copy of dicts and lists, and what else is in them as it is."""
+    if isinstance(value, dict):
+        return {key: copied(one) for key, one in value.items()}
+    return [copied(one) for one in value] if isinstance(value, list) else value
 
 
 class Model:
-    """The catalog as three dicts, written as plainly as can be; no indexes but the keys'."""
+    """The catalog as a few dicts, written as plainly as can be; no indexes but the keys'."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, list[Any]] = {}
-        """Name to [node, health]."""
+        """Name to [node, {check id: (status, output)}]."""
         self.services: dict[tuple[str, str], list[Any]] = {}
         """Node name and service id to [service, {check id: (status, output)}]."""
-        self.keys: dict[str, tuple[bytes, int, int]] = {}
-        """Key to value, flags and modify index."""
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.locks: dict[str, int] = {}
+        """Key to the highest lock index that it ever had."""
+        self.sessions: dict[str, Session] = {}
+        self.delays: dict[str, int] = {}
+        self.coordinates: dict[str, Coordinate] = {}
+        self.query: PreparedQuery | None = None
 
-    def do(self, operation: Operation, index: int) -> bool:
-        """Do an operation; return whether it could be done."""
-        match operation:
+    def transact(self, steps: tuple[Any, ...], index: int, stamp: int) -> bool:
+        """Do all steps or none."""
+        before = {name: copied(value) for name, value in self.__dict__.items()}
+        done = [self.do(step, index, stamp) for step in steps]
+        if not all(done):
+            self.__dict__ = before
+        return all(done)
+
+    def do(self, step: Any, index: int, stamp: int) -> bool:
+        """Do a step with all that follows from it; return whether it could be done."""
+        done = self.catalog(step)
+        if done is None:
+            done = self.kv(step, index, stamp)
+        for session in sorted(self.sessions):
+            if not self.stands(self.sessions[session]):
+                self.end(session, index, stamp)
+        return done
+
+    def catalog(self, step: Any) -> bool | None:
+        """Do what concerns nodes, services and checks; `None`: it does not."""
+        match step:
             case RegisterNode(node):
-                self.nodes.setdefault(node.name, [node, None])[0] = node
+                self.nodes.setdefault(node.name, [node, {}])[0] = node
             case DeregisterNode(name):
                 self.nodes.pop(name, None)
+                self.coordinates.pop(name, None)
                 self.services = {key: one for key, one in self.services.items() if key[0] != name}
             case SetNodeHealth(name, status, output):
                 if name not in self.nodes:
                     return False
-                self.nodes[name][1] = (status, output)
+                self.nodes[name][1][GOSSIP_CHECK] = (status, output)
             case RegisterService(name, service):
                 return self.register(name, service)
             case DeregisterService(name, service_id):
                 self.services.pop((name, service_id), None)
             case SetCheck(name, check_id, status, output):
-                for key, (_, checks) in self.services.items():
-                    if key[0] == name and check_id in checks:
-                        checks[check_id] = (status, output)
-                        return True
-                return False
-            case PutKey(key, value, flags=flags, cas=cas):
-                value_is, flags_is, modified = self.keys.get(key, (None, None, 0))
-                if cas not in (None, modified):
+                checks = self.checks_with(name, check_id)
+                if checks is None:
                     return False
-                if (value, flags) != (value_is, flags_is):
-                    self.keys[key] = (value, flags, index)
-            case DeleteKey(prefix, cas=cas, recurse=recurse):
-                if recurse:
-                    self.keys = {k: v for k, v in self.keys.items() if not k.startswith(prefix)}
-                elif prefix in self.keys:
-                    if cas not in (None, self.keys[prefix][2]):
-                        return False
-                    del self.keys[prefix]
+                checks[check_id] = (status, output)
+            case RegisterCheck(name, check, service_id):
+                return self.register_check(name, check, service_id)
+            case DeregisterCheck(name, check_id):
+                checks = self.checks_with(name, check_id)
+                if checks is not None:
+                    del checks[check_id]
+            case SetCoordinates((one,)):
+                if one.node in self.nodes:
+                    self.coordinates[one.node] = one
+            case _:
+                return None
         return True
 
+    def checks_with(self, node: str, check_id: str) -> dict[str, Any] | None:
+        """Return the checks, of a node or of a service on it, that have this one."""
+        if node not in self.nodes:
+            return None
+        homes = [self.nodes[node][1]]
+        homes += [checks for (name, _), (_, checks) in self.services.items() if name == node]
+        return next((checks for checks in homes if check_id in checks), None)
+
     def register(self, name: str, service: Service) -> bool:
-        """Do a RegisterService."""
+        """Enter a service; checks that it had keep their state, new ones start critical."""
         if name not in self.nodes:
             return False
-        wanted = set(service.named_checks())
-        for (node, service_id), (_, checks) in self.services.items():
-            if node == name and service_id != service.id and checks.keys() & wanted:
+        before, old = self.services.get((name, service.id), [None, {}])
+        wanted = service.named_checks()
+        for check_id in wanted:
+            home = self.checks_with(name, check_id)
+            if home is not None and home is not old:
                 return False
-        old = self.services.get((name, service.id), [None, {}])[1]
-        new = (Status.CRITICAL, "")
-        checks = {check_id: old.get(check_id, new) for check_id in service.named_checks()}
-        self.services[name, service.id] = [service, checks]
+        defined = () if before is None else before.named_checks()
+        checks = {check_id: old.get(check_id, (Status.CRITICAL, "")) for check_id in wanted}
+        outside = sorted(old.keys() - checks.keys() - set(defined))
+        self.services[name, service.id] = [
+            service,
+            checks | {check_id: old[check_id] for check_id in outside},
+        ]
         return True
+
+    def register_check(self, name: str, check: CheckState, service_id: str) -> bool:
+        """Enter a check of a node or of a service on it."""
+        home = self.checks_with(name, check.id)
+        if service_id:
+            target = self.services.get((name, service_id), [None, None])[1]
+        else:
+            target = self.nodes.get(name, [None, None])[1]
+        if target is None or (home is not None and home is not target):
+            return False
+        target[check.id] = (check.status, check.output)
+        return True
+
+    def kv(self, step: Any, index: int, stamp: int) -> bool:
+        """Do what concerns keys, sessions and queries."""
+        match step:
+            case CreateSession(session):
+                if session.id in self.sessions or not self.stands(session):
+                    return False
+                self.sessions[session.id] = session
+            case DestroySession(session):
+                if session in self.sessions:
+                    self.end(session, index, stamp)
+            case SetQuery(query):
+                if query.session and query.session not in self.sessions:
+                    return False
+                self.query = query
+            case DeleteQuery():
+                self.query = None
+            case ReadKey(key, required):
+                return key in self.keys or not required
+            case ExpectIndex(key, expected):
+                return bool(expected == self.keys.get(key, {"modified": 0})["modified"])
+            case ExpectHolder(key, session):
+                return key in self.keys and self.keys[key]["session"] == session
+            case ExpectAbsent(key):
+                return key not in self.keys
+            case _:
+                return self.key(step, index, stamp)
+        return True
+
+    def key(self, step: Any, index: int, stamp: int) -> bool:
+        """Do what concerns one key, or a prefix."""
+        old = self.keys.get(step.key)
+        holder = "" if old is None else old["session"]
+        match step:
+            case PutKey(key, value, flags=flags, cas=cas):
+                if cas not in (None, 0 if old is None else old["modified"]):
+                    return False
+                self.write(key, value, flags, holder, index)
+            case Acquire(key, value, session):
+                if session not in self.sessions or holder not in ("", session):
+                    return False
+                if not holder:
+                    if stamp < self.delays.get(key, 0):
+                        return False
+                    self.locks[key] = self.locks.get(key, 0) + 1
+                self.write(key, value, 0, session, index)
+            case Release(key, value, session):
+                if not holder or holder != session:
+                    return False
+                self.write(key, value, 0, "", index)
+            case DeleteKey(key, cas=cas, recurse=recurse):
+                if not recurse and old is not None and cas not in (None, old["modified"]):
+                    return False
+                for one in list(self.keys):
+                    if one == key or (recurse and one.startswith(key)):
+                        del self.keys[one]
+        return True
+
+    def write(self, key: str, value: bytes, flags: int, session: str, index: int) -> None:
+        """Enter a key."""
+        new = {"value": value, "flags": flags, "session": session}
+        if key not in self.keys or self.keys[key] != self.keys[key] | new:
+            self.keys[key] = {**new, "modified": index}
+
+    def stands(self, session: Session) -> bool:
+        """Whether a session's node and checks are there, and no check is critical."""
+        homes = [self.checks_with(session.node, check_id) for check_id in session.checks]
+        return session.node in self.nodes and all(
+            home is not None and home[check_id][0] is not Status.CRITICAL
+            for home, check_id in zip(homes, session.checks, strict=True)
+        )
+
+    def end(self, session_id: str, index: int, stamp: int) -> None:
+        """End a session."""
+        session = self.sessions.pop(session_id)
+        if self.query is not None and self.query.session == session_id:
+            self.query = None
+        for key, one in list(self.keys.items()):
+            if one["session"] == session_id:
+                self.delays[key] = stamp + round(1000 * session.lock_delay)
+                if session.behaviour is Behaviour.DELETE:
+                    del self.keys[key]
+                else:
+                    self.write(key, one["value"], one["flags"], "", index)
 
     def content(self, name: str) -> list[Any]:
         """Return what a lookup must contain."""
         return [
-            (self.nodes[node][0], self.nodes[node][1], service, tuple(checks.items()))
+            (self.nodes[node][0], self.nodes[node][1], service, list(checks.items()))
             for (node, _), (service, checks) in sorted(self.services.items())
             if service.name == name
         ]
@@ -156,12 +392,17 @@ def content(registry: Registry, name: str) -> list[Any]:
     return [
         (
             one.node,
-            one.node_health and (one.node_health.status, one.node_health.output),
+            said(one.node_checks + ((one.node_health,) if one.node_health else ())),
             one.service,
-            tuple((state.id, (state.status, state.output)) for state in one.checks),
+            list(said(one.checks).items()),
         )
         for one in registry.lookup(name, healthy=False).instances
     ]
+
+
+def said(states: tuple[CheckState, ...]) -> dict[str, tuple[Status, str]]:
+    """Return checks in the model's terms."""
+    return {state.id: (state.status, state.output) for state in states}
 
 
 def decode_or_none(payload: bytes) -> Command | None:
@@ -173,75 +414,95 @@ def decode_or_none(payload: bytes) -> Command | None:
 
 
 class RegistryMachine(RuleBasedStateMachine):
-    """Three replicas of one log, a model, and a subscriber for each service."""
+    """Three replicas of one log, a model, and a subscriber for each service and prefix."""
 
     @initialize()
     def start(self) -> None:
-        """Begin with nothing."""
+        """Begin with two nodes that are well."""
         self.model = Model()
         self.replicas = [Registry(changes_max=size) for size in (2, 6, 1000)]
         self.caches = {name: Cache(name) for name in NAMES}
-        self.applied = 0
-        self.apply([encode(RegisterNode(Node(name, "10.0.0.1"))) for name in NODES])
+        self.copies: dict[str, tuple[int | None, dict[str, Any]]] = dict.fromkeys(
+            PREFIXES, (None, {})
+        )
+        self.applied = self.stamp = 0
+        for name in NODES:
+            self.apply([(encode(RegisterNode(Node(name, "10.0.0.1"))), 0)])
+            self.apply([(encode(SetNodeHealth(name, Status.PASSING)), 0)])
 
-    @rule(entries=st.lists(payloads, min_size=1, max_size=8))
-    def apply(self, entries: list[bytes]) -> None:
+    @rule(entries=st.lists(st.tuples(payloads, pauses), min_size=1, max_size=8))
+    def apply(self, entries: list[tuple[bytes, int]]) -> None:
         """Apply a run: to one replica whole, to the others entry by entry."""
-        first = self.applied + 1
-        self.applied += len(entries)
-        whole = self.replicas[0].apply(run(first, entries))
+        first, count = self.applied + 1, len(entries)
+        self.applied += count
+        stamps = []
+        for _, pause in entries:
+            self.stamp += pause
+            stamps.append(self.stamp)
+        payloads = tuple(payload for payload, _ in entries)
+        run = Entries(first, (1,) * count, tuple(stamps), bytes(count), payloads)
+        whole = self.replicas[0].apply(run)
         single: list[Applied] = []
-        for index, payload in enumerate(entries, first):
-            before, was = self.observe()
+        for index in range(first, first + count):
+            entry = run.slice(index, index + 1)
+            before, swept = self.observe()
             self.replicas[2].drain()
-            single += self.replicas[2].apply(run(index, [payload]))
-            command = decode_or_none(payload)
-            self.check_model(index, command, single[-1].ok)
-            self.check_indexes(index, before, was, exact=not isinstance(command, Batch))
+            single += self.replicas[2].apply(entry)
+            command = decode_or_none(entry.payloads[0])
+            self.check_model(index, entry.stamps[0], command, single[-1].ok)
+            self.check_indexes(index, before, swept, exact=not isinstance(command, Batch))
         assert whole == single
-        assert whole == self.replicas[1].apply(run(first, entries))
+        assert whole == self.replicas[1].apply(run)
 
-    def observe(self) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return what readers of services and of prefixes see, and at which index."""
+    def observe(self) -> tuple[list[tuple[Any, int, Any]], int]:
+        """Return what every read finds, and up to where deletions are forgotten."""
         registry = self.replicas[2]
-        seen: dict[str, Any] = {name: content(registry, name) for name in NAMES}
-        indexes = {name: registry.lookup(name).index for name in NAMES}
-        for prefix in PREFIXES:
-            seen[prefix] = [(one.key, one.value, one.flags) for one in registry.items(prefix)]
-            indexes[prefix] = registry.prefix_index(prefix)
-        return seen, indexes
+        found = []
+        for read in READS:
+            value, index, topics = registry.find(read)
+            found.append((value.instances if isinstance(read, Lookup) else value, index, topics))
+        return found, registry._tables.keys.swept_index
 
-    def check_model(self, index: int, command: Command | None, ok: bool) -> None:
+    def check_model(self, index: int, stamp: int, command: Command | None, ok: bool) -> None:
         """Do the same to the model, and compare the answer."""
-        if command is None:
-            assert not ok
-        elif isinstance(command, Batch):
-            done = [self.model.do(one, index) for one in command.commands]
-            assert ok == all(done)
-        else:
-            assert ok == self.model.do(command, index)
+        match command:
+            case None:
+                assert not ok
+            case Batch(parts):
+                done = [self.model.do(one, index, stamp) for one in parts]
+                assert ok == all(done)
+            case Transaction(steps):
+                assert ok == self.model.transact(steps, index, stamp)
+            case _:
+                assert ok == self.model.do(command, index, stamp)
 
     def check_indexes(
-        self, index: int, before: dict[str, Any], was: dict[str, int], *, exact: bool
+        self, index: int, before: list[tuple[Any, int, Any]], swept: int, *, exact: bool
     ) -> None:
         """Check that an index moves, and readers are woken, when there is news, and then only.
 
         A batch may change a thing there and back, which counts as a change: hence `exact`.
         """
-        touched = self.replicas[2].drain()
-        after, now = self.observe()
-        for reader, seen in before.items():
-            woken = reader in touched.services or any(
-                reader in PREFIXES and key.startswith(reader) for key in touched.keys
-            )
-            if after[reader] != seen:
-                assert woken
-                assert index == now[reader]
-            elif seen or reader in PREFIXES:
-                assert now[reader] in ({was[reader]} if exact else {was[reader], index})
-                assert not (exact and woken)
-            else:  # a service without instances answers with the last extinction of any
-                assert was[reader] <= now[reader] <= index
+        topics = self.replicas[2].drain().topics
+        touched = set(topics) | {
+            ("prefix", prefix)
+            for kind, key in topics
+            if kind == "key"
+            for prefix in PREFIXES
+            if key.startswith(prefix)
+        }
+        after, swept_now = self.observe()
+        for read, (old, was, waiting), (new, now, _) in zip(READS, before, after, strict=True):
+            woken = not touched.isdisjoint(waiting)
+            if new != old:
+                assert woken, read
+                assert index == now, read
+            else:
+                assert was <= now <= index, read
+                swept_away = isinstance(read, Get | Items) and swept != swept_now
+                if old and exact and not isinstance(read, COARSE) and not swept_away:
+                    assert not woken, read
+                    assert was == now, read
 
     @rule(source=st.integers(0, 2), to=st.integers(0, 2))
     def restore(self, source: int, to: int) -> None:
@@ -260,6 +521,20 @@ class RegistryMachine(RuleBasedStateMachine):
         if view.instances:
             assert view == cache.lookup(healthy=False)
 
+    @rule(prefix=st.sampled_from(PREFIXES), source=st.integers(0, 2))
+    def subscribe_keys(self, prefix: str, source: int) -> None:
+        """Bring a subscriber to a prefix up to date from any replica."""
+        after, copy = self.copies[prefix]
+        replica = self.replicas[source]
+        update = replica.key_update(prefix, after)
+        if update.whole:
+            copy = {}
+        copy = {**copy, **{one.key: one for one in update.changed}}
+        for key, _ in update.deleted:
+            del copy[key]
+        self.copies[prefix] = (update.index, copy)
+        assert replica.find(Items(prefix))[0] == tuple(copy[key] for key in sorted(copy))
+
     @invariant()
     def replicas_are_equal(self) -> None:
         """Replicas of one log are equal, byte for byte."""
@@ -269,17 +544,40 @@ class RegistryMachine(RuleBasedStateMachine):
     @invariant()
     def model_agrees(self) -> None:
         """The registry holds what the model holds, and aggregates statuses by the worst."""
+        model = self.model
         for replica in self.replicas:
             for name in NAMES:
-                assert self.model.content(name) == content(replica, name)
+                assert model.content(name) == content(replica, name)
                 for one in replica.lookup(name).instances:
-                    states = [*one.checks, *([one.node_health] if one.node_health else [])]
-                    assert worst(state.status for state in states) is Status.PASSING
-            found = {kv.key: (kv.value, kv.flags, kv.modify_index) for kv in replica.items()}
-            assert self.model.keys == found
-            assert sorted(self.model.keys) == list(found)
-            assert sorted(self.model.nodes) == [view.node.name for view in replica.nodes()]
+                    assert worst(state.status for state in one.all_checks) is Status.PASSING
+            items = replica.find(Items(""))[0]
+            found = {
+                one.key: {
+                    "value": one.value,
+                    "flags": one.flags,
+                    "session": one.session,
+                    "modified": one.modify_index,
+                }
+                for one in items
+            }
+            assert model.keys == found
+            assert sorted(model.keys) == list(found)
+            assert sorted(model.nodes) == [view.node.name for view in replica.nodes()]
+            assert sorted(model.sessions) == [one.id for one in replica.sessions()]
+            assert list(replica.find(Coordinates())[0]) == [
+                model.coordinates[name] for name in sorted(model.coordinates)
+            ]
+            query = replica.find(AskedQuery("q"))[0]
+            assert (model.query and model.query.service) == (query and query.service)
+
+    @invariant()
+    def locks_are_fenced(self) -> None:
+        """A held key has a living holder, and the highest lock index that it ever had."""
+        for one in self.replicas[0].find(Items(""))[0]:
+            if one.session:
+                assert one.session in self.model.sessions
+                assert one.lock_index == self.model.locks[one.key]
 
 
 TestRegistry = RegistryMachine.TestCase
-TestRegistry.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestRegistry.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

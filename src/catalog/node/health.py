@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from math import inf
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from catalog.definitions import Check, Probe, Status, TtlCheck
 from catalog.model import CheckState
@@ -42,13 +42,15 @@ class CheckRun:
             self._critical_since = self._heard
 
     @classmethod
-    def begin(cls, id: str, check: Check, *, now: float) -> CheckRun:
+    def begin(cls, id: str, check: Check, *, now: float, service: str = "") -> CheckRun:
         """Return a check that nobody has heard of yet; a TTL check has all its TTL to report."""
-        return cls(check, CheckState(id, check.status), now)
+        return cls(check, CheckState.begin(id, check, service), now)
 
-    def redefine(self, check: Check) -> None:
+    def redefine(self, check: Check, *, service: str = "") -> None:
         """Go on under another definition of the same id; the state stays until the next result."""
+        fresh = CheckState.begin(self.state.id, check, service)
         self.check = check
+        self.state = evolve(fresh, status=self.state.status, output=self.state.output)
 
     def observe(self, status: Status, output: str, *, now: float) -> bool:
         """Take a result; return whether the state changed."""
@@ -95,7 +97,7 @@ class CheckRun:
         return Status.WARNING if warning is not None and self._failures >= warning else None
 
     def _become(self, status: Status, output: str, *, now: float) -> bool:
-        before, self.state = self.state, CheckState(self.state.id, status, output)
+        before, self.state = self.state, evolve(self.state, status=status, output=output)
         if status is not Status.CRITICAL:
             self._critical_since = inf
         elif before.status is not Status.CRITICAL:

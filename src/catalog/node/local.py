@@ -73,9 +73,11 @@ class Local:
             del self._runs[gone]
         for check_id, check in checks.items():
             if check_id in self._runs:
-                self._runs[check_id].redefine(check)
+                self._runs[check_id].redefine(check, service=service.name)
             else:
-                self._runs[check_id] = CheckRun.begin(check_id, check, now=now)
+                self._runs[check_id] = CheckRun.begin(
+                    check_id, check, now=now, service=service.name
+                )
         self._services[service.id] = service
 
     def deregister(self, service_id: str) -> None:
@@ -184,6 +186,6 @@ def _set_checks(
     for check_id, check in service.named_checks().items():
         ours = checks[check_id]
         # A check that the catalog does not have yet starts as its definition says.
-        theirs = known.get(check_id) or CheckState(check_id, check.status)
+        theirs = known.get(check_id) or CheckState.begin(check_id, check, service.name)
         if ours.status != theirs.status or (outputs and ours.output != theirs.output):
             yield SetCheck(node, check_id, ours.status, ours.output)

@@ -7,6 +7,8 @@ states checks came into and left, and which checks are lost to the sessions that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import Factory, define, evolve
 
 from catalog.model import GOSSIP_CHECK, CheckState, Instance, NodeView, Status
@@ -120,6 +122,8 @@ class Records:
             self.by_name[name] = NodeRecord(view, index)
             return
         old, record.view = record.view, view
+        if old.node is not view.node:
+            self._touch(_node_checks(view))
         self._compare_checks(record, _node_checks(old), _node_checks(view), NODE)
         for service_id in sorted(record.instances):
             instance = record.instances[service_id]
@@ -147,6 +151,8 @@ class Records:
         old = record.instances.get(service_id)
         self.before.setdefault(instance.key, old)
         checks = () if old is None else old.checks
+        if old and (old.node is not instance.node or old.service is not instance.service):
+            self._touch(instance.checks)
         if checks is not instance.checks:
             self._compare_checks(record, checks, instance.checks, service_id)
         record.instances[service_id] = instance
@@ -182,6 +188,10 @@ class Records:
         self.nodes_before.clear()
         self.statuses = {}
         self.lost_checks.clear()
+
+    def _touch(self, states: Iterable[CheckState]) -> None:
+        """Record that checks belong to something that is described otherwise now."""
+        self.statuses.update(dict.fromkeys(state.status for state in states))
 
     def _remember(self, name: str, record: NodeRecord | None) -> None:
         if name not in self.nodes_before:

@@ -230,7 +230,7 @@ class ServiceTable:
         )
         for key, before in records.before.items():
             after = self.instance(*key)
-            if before is None or after is None or before.service is not after.service:
+            if (before and before.service) is not (after and after.service):
                 done.registered = True
             done.changes += _compare(before, after, index)
             done.nodes[key[0]] = None

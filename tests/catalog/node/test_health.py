@@ -54,7 +54,7 @@ def test_below_the_threshold_nothing_changes() -> None:
     run.observe(P, "fine", now=1.0)
 
     assert not run.observe(C, "refused", now=2.0)
-    assert CheckState("c", P, "fine") == run.state
+    assert CheckState("c", P, "fine", kind="tcp") == run.state
     assert run.observe(C, "refused", now=3.0)
 
 
@@ -81,7 +81,7 @@ def test_silence_turns_critical_at_the_ttl_and_not_before() -> None:
     assert run.expire(now=15.0)
 
     expected = "TTL expired (last output before timeout follows): busy"
-    assert CheckState("c", C, expected) == run.state
+    assert CheckState("c", C, expected, kind="ttl") == run.state
     assert inf == run.expires_at
     assert not run.expire(now=99.0)
     assert run.observe(P, "back", now=100.0)
@@ -128,5 +128,17 @@ def test_a_new_definition_keeps_the_state() -> None:
     run.observe(P, "fine", now=1.0)
     run.redefine(TtlCheck(20))
 
-    assert CheckState("c", P, "fine") == run.state
+    assert CheckState("c", P, "fine", kind="ttl") == run.state
     assert run.expires_at == 21.0
+
+
+def test_failures_warn_before_they_are_critical():
+    """Some failures in a row make a warning, more of them turn critical."""
+    check = TcpCheck("x:1", status=P, failures_before_warning=2, failures_before_critical=3)
+    run = CheckRun.begin("c", check, now=0.0)
+
+    seen = []
+    for now in range(4):
+        run.observe(C, "no", now=float(now))
+        seen.append(run.state.status)
+    assert [P, Status.WARNING, C, C] == seen

@@ -13,7 +13,7 @@ from catalog.limits import META_VALUE_CHARS_MAX
 from catalog.model import Node, Service, Status, TcpCheck, TtlCheck
 from catalog.node.keeper import Keeper
 from catalog.registry import Registry
-from catalog.requests import AskedNode, Heartbeat, Write
+from catalog.requests import AskedNode, Heartbeat, Reply, Write
 
 NODE = Node("n", "10.0.0.1")
 
@@ -33,7 +33,7 @@ class Catalog:
             raise NoLeader("down")
         match request:
             case AskedNode(name):
-                return self.registry.node(name)
+                return Reply(self.registry.node(name), 0)
             case Write(command):
                 self.writes += 1
                 return self.do(command)

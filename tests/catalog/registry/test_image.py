@@ -5,17 +5,43 @@ from __future__ import annotations
 import pytest
 
 from catalog.errors import ProtocolError
-from catalog.model import CheckState, Instance, KeyValue, Node, Service, Status
-from catalog.registry.image import Image, InstanceRow, KeysImage, NodeRow, ServicesImage
+from catalog.model import (
+    CheckState,
+    Coordinate,
+    Instance,
+    KeyValue,
+    Node,
+    Service,
+    Session,
+    Status,
+)
+from catalog.queries import PreparedQuery, QueryService
+from catalog.registry.image import (
+    CoordinatesImage,
+    Image,
+    InstanceRow,
+    KeysImage,
+    NodeRow,
+    QueriesImage,
+    ServicesImage,
+    SessionsImage,
+    Tombstone,
+)
 
 NODE = Node("n1", "10.0.0.1")
-HEALTH = CheckState("gossip", Status.PASSING)
+HEALTH = CheckState("serfHealth", Status.PASSING)
 STATES = (CheckState("c", Status.WARNING),)
-ROW = NodeRow(NODE, HEALTH, 1, 2, (InstanceRow(Service("web"), STATES, 3, 4),))
+DISK = (CheckState("disk", Status.PASSING),)
+ROW = NodeRow(NODE, HEALTH, DISK, 1, 2, 4, (InstanceRow(Service("web"), STATES, 3, 4),))
 IMAGE = Image(
-    9,
-    ServicesImage((ROW,), (("web", 4),), 2, 4, 0),
-    KeysImage((KeyValue("k", b"v", 0, 5, 5),), (("gone", 6),), 0),
+    applied=9,
+    clock=1000,
+    services=ServicesImage((ROW,), (("web", 4),), 4, 2, 4, 0, 0, (1, 2, 3)),
+    keys=KeysImage((KeyValue("k", b"v", 0, 5, 5, 1, "s"),), (("gone", Tombstone(6, 0, 1)),), 0, 0),
+    sessions=SessionsImage((Session("s", "n1"),), 5, (("n1", 5),), 0),
+    delays=(("gone", 2000),),
+    queries=QueriesImage((PreparedQuery("q", QueryService("web")),), 7),
+    coordinates=CoordinatesImage((Coordinate("n1", (0.0, 1.0)),), 8),
 )
 
 
@@ -27,12 +53,12 @@ def test_an_image_comes_back() -> None:
 
 def test_rows_are_joined_again() -> None:
     """A row gets its node and the node's health back."""
-    assert (Instance(NODE, Service("web"), HEALTH, STATES, 3, 4),) == ROW.joined()
+    assert (Instance(NODE, Service("web"), HEALTH, STATES, 3, 4, DISK),) == ROW.joined()
 
 
 @pytest.mark.parametrize(
     "snapshot",
-    [b"", b"catalog/2\n" + IMAGE.to_bytes()[10:], IMAGE.to_bytes()[:-1], IMAGE.to_bytes() + b"\0"],
+    [b"", b"catalog/1\n" + IMAGE.to_bytes()[10:], IMAGE.to_bytes()[:-1], IMAGE.to_bytes() + b"\0"],
     ids=["empty", "other version", "torn", "too long"],
 )
 def test_what_is_no_image_is_refused(snapshot: bytes) -> None:

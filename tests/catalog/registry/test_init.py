@@ -21,8 +21,9 @@ from catalog.commands import (
     SetNodeHealth,
 )
 from catalog.errors import ProtocolError
-from catalog.model import ChangeKind, CheckState, Delta, Node, Service, Status, TtlCheck
-from catalog.registry import Registry, Touched
+from catalog.model import ChangeKind, Delta, Node, Service, Status, TtlCheck
+from catalog.registry import Registry
+from catalog.requests import Services
 
 Write = Callable[..., list[Applied]]
 NODE = Node("n1", "10.0.0.1")
@@ -63,7 +64,7 @@ def test_a_batch_names_the_part_that_was_refused(registry: Registry, write: Writ
     assert Refusal.CONFLICT is answer.refusal
     assert answer.detail.startswith("command 2 of 3: key 'k' is at index 1")
     assert [part.ok for part in answer.parts] == [True, False, True]
-    assert registry.keys() == ("k", "l")
+    assert registry.get("l") is not None
 
 
 def test_lookup_leaves_out_what_does_not_pass(registry: Registry, write: Write) -> None:
@@ -79,41 +80,43 @@ def test_lookup_leaves_out_what_does_not_pass(registry: Registry, write: Write) 
     assert registry.lookup("web").index == 4
 
 
-def test_reads_see_services_nodes_and_keys(registry: Registry, write: Write) -> None:
-    """Each table is read by name and as a list, with the index to wait on."""
-    write(registry, *UP, SetNodeHealth("n1", Status.PASSING, "ok"), PutKey("a/k", b"v"))
-
-    assert registry.services() == {"web": ("blue",)}
-    assert 4 == registry.services_index() == registry.nodes_index()
-    (view,) = registry.nodes()
-    assert view == registry.node("n1")
-    assert CheckState("gossip", Status.PASSING, "ok") == view.health
-    assert registry.node("n2") is None
-    (entry,) = registry.items("a/")
-    assert entry == registry.get("a/k")
-    assert registry.get("b") is None
-    assert registry.keys("a") == ("a/k",)
-    assert 5 == registry.key_index("a/k") == registry.prefix_index()
-
-
 def test_removals_are_applied(registry: Registry, write: Write) -> None:
     """Services, nodes and keys go as they came."""
     write(registry, *UP, PutKey("k", b""))
     write(registry, DeregisterService("n1", "web"), DeleteKey("k"), DeregisterNode("n1"))
 
-    assert registry.services() == {}
+    assert registry.find(Services())[0] == {}
     assert registry.nodes() == ()
-    assert registry.keys() == ()
+    assert registry.get("k") is None
 
 
 def test_drain_names_what_changed_once(registry: Registry, write: Write) -> None:
     """Waiters of what changed are woken, once, and no others."""
     write(registry, *UP, PutKey("k", b""))
-    assert Touched({"web": 3}, {"n1": 3}, {"k": 4}) == registry.drain()
+    assert {
+        ("everything", ""),
+        ("node", "n1"),
+        ("nodes", ""),
+        ("service", "web"),
+        ("services", ""),
+        ("checks", ""),
+        ("checks", "critical"),
+        ("checks", "passing"),
+        ("key", "k"),
+    } == registry.drain().topics.keys()
     assert not registry.drain()
 
     write(registry, *UP[:2], PutKey("k", b""), DeleteKey("gone"), b"noise")
     assert not registry.drain()
+
+
+def test_a_check_result_concerns_no_list_of_services(registry: Registry, write: Write) -> None:
+    """Who waits for services or nodes to come and go hears nothing of how they fare."""
+    write(registry, *UP)
+    registry.drain()
+    write(registry, SetCheck("n1", "c", Status.WARNING))
+
+    assert not {("services", ""), ("nodes", "")} & registry.drain().topics.keys()
 
 
 def test_a_restored_registry_is_equal(registry: Registry, write: Write) -> None:
