@@ -6,6 +6,7 @@ network heals, what was held is released, and the promises about the end are cal
 ``Convergence``   the lists of the living become equal and true: whoever runs is alive in all of
                   them, with its own incarnation, address and metadata, and nobody else is.
 ``Rest``          then nobody is accused any more, and there is nothing left to pass on.
+``Delivery``      what a member says now is delivered by everybody.
 ``Farewell``      a member that leaves now is reported by everybody as having left, by nobody as
                   failed.
 ``Completeness``  a member that crashes now is reported as failed by everybody.
@@ -44,6 +45,9 @@ AFTERMATH = 20.0
 REST = 60.0
 """Periods for which the calm is watched once lists are equal."""
 
+
+WORD = "word"
+"""What members say to all; often the same, for two equal events are two events."""
 
 RECORDED_MAX = 500
 """Datagrams from the past that are kept to arrive again."""
@@ -166,6 +170,8 @@ class Chaos:
                 world.after(lasts, world.network.heal)
             case "describe":
                 world.describe(name, random.randbytes(random.choice((0, 1, 20, 512))))
+            case "say":
+                world.say(name, WORD, random.randbytes(random.choice((0, 20, 512))))
             case "garbage":
                 self._garbage(name)
             case "replay":
@@ -214,6 +220,7 @@ class Chaos:
         self.world.run(AFTERMATH * self.period)
         self._await("Convergence", self._difference, within=SETTLING_MAX)
         self._rest()
+        self._delivery()
         self._farewell()
         self._completeness()
         self._forgetting()
@@ -257,6 +264,19 @@ class Chaos:
     def _accusations(self) -> Counter[tuple[str, Name]]:
         kinds = ("Suspected", "Failed", "Left")
         return Counter({key: n for key, n in self.notified.items() if key[0] in kinds})
+
+    def _delivery(self) -> None:
+        """One member says something: all hear it, by an exchange at the latest."""
+        world, said = self.world, len(self.world.deliveries.times)
+        world.say(self.names[0], WORD, b"")
+        keys = list(world.deliveries.times)[said:]
+        if not keys:
+            raise Violation("Delivery", f"{self.names[0]} does not hear itself")
+        names = [host.name for host in world.up()]
+        within = 10 + 3 * world.config.exchange_interval / self.period
+        self._await(
+            "Delivery", lambda: world.deliveries.lacking(names, keys[0]) or "", within=within
+        )
 
     def _farewell(self) -> None:
         """One member leaves: all say so, and nobody says that it failed."""

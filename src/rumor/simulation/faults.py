@@ -25,6 +25,7 @@ TIMED = (
     "partition",
     "cut",
     "describe",
+    "say",
     "move",
     "garbage",
     "replay",

@@ -34,8 +34,9 @@ from rumor.effects import (
     Settled,
 )
 from rumor.errors import ProtocolError
-from rumor.events import Departed, Described, Event, Introduced, Received
+from rumor.events import Departed, Described, Event, Happened, Introduced, Received
 from rumor.messages import Address, Name, Peer
+from rumor.simulation.deliveries import Deliveries
 from rumor.simulation.host import Host, Mode
 from rumor.simulation.invariants import Invariants, Violation
 from rumor.simulation.network import Network
@@ -88,6 +89,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.hosts: dict[Name, Host] = {}
         self.observer = Invariants(self.config)
+        self.deliveries = Deliveries()
         self.recent: deque[tuple[Name, bytes]] = deque(maxlen=64)
         """The latest datagrams, with their senders."""
         self._addresses: dict[Address, Host] = {}
@@ -143,6 +145,7 @@ class World:
             encode=encode,
         )
         self.observer.started(me)
+        self.deliveries.started(name)
         self.trace.note(self.now, name, f"starts at {host.address[1]}")
         self.join(name, seeds)
         return host
@@ -188,6 +191,10 @@ class World:
             host.meta = meta
             self.observer.described(host.name, host.address, meta)
         self.tell(host, [Described(meta)])
+
+    def say(self, name: Name, text: str, payload: bytes) -> None:
+        """Let a member tell all something."""
+        self.tell(self.hosts[name], [Happened(3, text, payload)])
 
     def crash(self, name: Name) -> None:
         """Kill a member: nothing of it is left but its name and its address."""
@@ -301,8 +308,9 @@ class World:
                 self._emit(host, self.streams.dial, host, ticket, self._addresses.get(to), data)
             case Answer(call, reply):
                 self._emit(host, self.streams.reply, host, call, self.wire.pack_frame(reply))
-            case Deliver():
+            case Deliver(told):
                 self.counts["user events"] += 1
+                self.deliveries.delivered(self.now, host.name, told)
             case Collect() | Refuse():
                 pass  # nobody here asks
             case Settled(tag, count):
