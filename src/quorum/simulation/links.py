@@ -135,7 +135,8 @@ class _Scene:
         world, situation = self.world, self.situation
         views = world.observer.views
         self._until(lambda: all(view.commit for view in views.values()))
-        (leader,) = (name for name, view in views.items() if view.role is Role.LEADER)
+        leaders = [name for name, view in views.items() if view.role is Role.LEADER]
+        leader = max(leaders, key=lambda name: views[name].term)
         self.names = [name for name in world.nodes if name != leader]
         self.names.insert(situation.leader, leader)
         fresh = [self.names[each] for each in sorted(situation.fresh)]

@@ -56,7 +56,8 @@ def write(directory: Path, report: Report, steps: int) -> None:
         found = report.violations[0]
         title = f"seed {seed}: {found.promise}: {found.detail}"
         subtitle = f"Replay: {found.replay}"
-    name.with_suffix(".txt").write_text("".join(f"{line}\n" for line in text(report.timeline)))
+    lines = "".join(f"{line}\n" for line in text(report.timeline))
+    name.with_suffix(".txt").write_text(lines, "utf-8")
     whole = page(report.timeline, title=title, subtitle=subtitle, steps=steps)
     name.with_suffix(".html").write_text(whole, "utf-8")
 
