@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import trio
 from attrs import evolve
@@ -26,22 +27,31 @@ import rumor
 from catalog.api import Catalog
 from catalog.config import Address, AgentConfig, format_address, parse_address
 from catalog.errors import CatalogError, StartError, Unavailable
+from catalog.events import Events, FireEvent
 from catalog.forward import Local, Remote
 from catalog.model import Role
 from catalog.node.checks import Checker
+from catalog.node.happenings import Happenings
 from catalog.node.keeper import Keeper
 from catalog.node.keyring import load_keyring
+from catalog.node.place import Place
 from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
     AskedNode,
     Deregister,
+    DeregisterLocalCheck,
     Follow,
     Heartbeat,
     Info,
+    LocalChecks,
+    LocalServices,
+    Maintain,
     Members,
     News,
     Register,
+    RegisterLocalCheck,
+    Report,
     Request,
 )
 from catalog.rpc import Connections, open_connections
@@ -64,6 +74,8 @@ T = TypeVar("T")
 
 LEAVE_SECONDS_MAX: Final = 5.0
 """How long each step of leaving may take."""
+RETRY_JOIN_SECONDS: Final = 0.25
+"""Between two attempts to meet the others."""
 
 
 class Agent(Catalog):
@@ -110,6 +122,9 @@ class Agent(Catalog):
         self._keeper = Keeper(
             roster.me.to_node(), self.ask, interval=config.sync_interval, random=random
         )
+
+        self._happenings = Happenings(gossip, lambda: self._keeper.local.services, uuid4)
+        self._place = Place(gossip, self.ask, interval=config.coordinate_interval, random=random)
 
     # What users do.
 
@@ -183,8 +198,24 @@ class Agent(Catalog):
                 return await self._keeper.register(service)
             case Deregister(service_id):
                 return await self._keeper.deregister(service_id)
+            case RegisterLocalCheck(check, service_id):
+                return await self._keeper.register_check(check, service_id)
+            case DeregisterLocalCheck(check_id):
+                return await self._keeper.deregister_check(check_id)
+            case Maintain(service_id, enable, reason):
+                return await self._keeper.maintain(service_id, reason if enable else None)
+            case LocalServices():
+                return tuple(one for _, one in sorted(self._keeper.local.services.items()))
+            case LocalChecks():
+                return self._keeper.checks()
+            case Report():
+                self._keeper.hear(request)
             case Heartbeat():
                 self._keeper.heartbeat(request)
+            case FireEvent():
+                return await self._happenings.fire(request)
+            case Events():
+                return await self._happenings.list(request)
             case Members():
                 return tuple(known.to_member() for known in self._roster.known.values())
             case Info():
@@ -244,6 +275,7 @@ class Agent(Catalog):
         nursery = self._nursery
         self._roster.read()
         nursery.start_soon(self._roster.run)
+        nursery.start_soon(self._happenings.run)
         serving = Serving(
             self._answer,
             cluster=self._config.cluster,
@@ -255,6 +287,7 @@ class Agent(Catalog):
         if self._voter is not None:
             await nursery.start(self._voter.run)
         nursery.start_soon(self._keeper.run)
+        nursery.start_soon(self._place.run)
         nursery.start_soon(Checker(self._keeper, random=self._random).run)
 
 
@@ -332,19 +365,37 @@ async def _open_gossip(
 
 
 async def _join(config: AgentConfig, gossip: rumor.Agent, home: Home | None) -> None:
-    """Meet the others: those named, and those remembered."""
+    """Meet the others: those named, and those remembered; or be met by somebody meanwhile.
+
+    On three machines that start together each may name another one, none of which is up yet. So
+    all listen while they try. Nothing is founded before this is over.
+    """
     founding = None if home is None else home.founding
     remembered = () if founding is None else founding.seeds
-    seeds = [await _resolve(address) for address in (*config.join, *remembered)]
-    try:
-        await gossip.join(seeds)
-    except rumor.JoinFailed as error:
-        if config.join and (founding is None or not founding.agreed):
-            raise StartError(
-                f"nobody answers at {', '.join(config.join)}: start an agent there first, and see "
-                f"that its cluster is {config.cluster!r} ({error})"
-            ) from error
-        log.warning("%s", error)  # the whole cluster may be starting again
+    give_up = trio.current_time() + config.retry_join
+    said = False
+    while True:
+        try:
+            seeds = [await _resolve(address) for address in (*config.join, *remembered)]
+            await gossip.join(seeds)
+        except (rumor.JoinFailed, StartError) as error:
+            if len(gossip.members) > 1:
+                return
+            if not config.join or (founding is not None and founding.agreed):
+                log.warning("%s", error)  # the whole cluster may be starting again
+                return
+            where = ", ".join(config.join)
+            if trio.current_time() >= give_up:
+                raise StartError(
+                    f"nobody answers at {where}: start an agent there first, and see that its "
+                    f"cluster is {config.cluster!r} ({error})"
+                ) from error
+            if not said:
+                log.info("nobody answers yet at %s; trying again", where)
+            said = True
+            await trio.sleep(RETRY_JOIN_SECONDS)
+        else:
+            return
 
 
 async def _resolve(text: str) -> Address:

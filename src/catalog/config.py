@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -135,6 +136,8 @@ class AgentConfig:
         default=(), kw_only=True, converter=_strings, validator=_check_join
     )
     """Addresses of some agents of the cluster; one that answers is enough."""
+    retry_join: float = field(default=0.0, kw_only=True)
+    """For how many seconds these are tried at the start before it fails; 0: once."""
     bootstrap_expect: int = field(default=0, kw_only=True)
     """How many servers found the cluster together: 1, or better 3 or 5. The same on each of them;
     not needed any more once a server has its data. A server that finds a cluster founded joins it
@@ -152,6 +155,8 @@ class AgentConfig:
     """Between two full comparisons of what is registered here with the catalog."""
     reconcile_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
     """Between two full comparisons of gossip with the catalog, by the leader."""
+    coordinate_interval: float = field(default=15.0, kw_only=True, validator=_check_duration)
+    """How often this node's place in the space of round trip times is told, at most."""
     tls_ca: Path | None = field(default=None, kw_only=True, converter=_path)
     """The certificate (PEM) of the authority that signs those of all agents and users; see
     `catalog.trust` for what a server's must say. All three of these, or none: no TLS."""
@@ -183,6 +188,8 @@ class AgentConfig:
         given = [file is not None for file in (self.tls_ca, self.tls_cert, self.tls_key)]
         if any(given) and not all(given):
             raise ConfigError("tls_ca, tls_cert and tls_key belong together: give all three")
+        if not 0 <= self.retry_join < inf:
+            raise ConfigError(f"retry_join must be a number of seconds, not {self.retry_join!r}")
         if self.connections_per_host_max < 1:
             raise ConfigError("connections_per_host_max must be at least 1")
         host, _ = parse_address(self.bind, what="bind")

@@ -13,7 +13,9 @@ from attrs import field, frozen
 
 from catalog import requests
 from catalog.answers import Applied
+from catalog.events import Events, FireEvent
 from catalog.limits import check_name
+from catalog.model import Coordinate
 from catalog.requests import Consistency, LeaderRequest, Request
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "ServerHealth",
     "SnapshotMark",
     "TransferLeadership",
+    "UpdateCoordinate",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -212,6 +215,15 @@ class RestoreChunk(LeaderRequest[Applied]):
     """Of the whole; with the last piece only."""
 
 
+@frozen
+class UpdateCoordinate(LeaderRequest[None]):
+    """Record where a node is, within some seconds; asked by its agent."""
+
+    RESULT: ClassVar[Any] = None
+
+    coordinate: Coordinate
+
+
 REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     **requests.REQUESTS,
     "join": Join,
@@ -222,5 +234,8 @@ REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     "open-snapshot": OpenSnapshot,
     "read-snapshot": ReadSnapshot,
     "restore-chunk": RestoreChunk,
+    "update-coordinate": UpdateCoordinate,
+    "fire-event": FireEvent,
+    "events": Events,
 }
 """All requests by their names on the wire, those of `catalog.requests` included."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 import catalog
 from catalog.cli.interfaces import Interfaces
@@ -23,9 +22,6 @@ __all__ = ["configure", "run"]
 
 LEAVE_SECONDS = 10.0
 """How long saying farewell may take; a second signal cuts it short."""
-LOOK_SECONDS = 0.1
-RETRY_SECONDS = 0.25
-LISTEN_SECONDS = (0.5, 1.5)
 LOG_FORMAT = "%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s"
 LOG_TIME_FORMAT = "%H:%M:%S"
 
@@ -44,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it has a line for every check
     interfaces = Interfaces(options.http, options.dns, tuple(options.dns_recursor))
     interfaces.check()
-    run = Run(config, options.join_timeout, interfaces)
+    run = Run(config, interfaces)
     try:
         trio.run(run.serve)
     except Exception as problem:
@@ -63,8 +59,6 @@ class Run:
     """One agent, from its start to its farewell."""
 
     config: catalog.AgentConfig
-    join_timeout: float
-    """Seconds for one of the addresses to join to answer."""
     interfaces: Interfaces
     opened: bool = False
     _leave: trio.Event = field(factory=trio.Event)
@@ -78,50 +72,9 @@ class Run:
                 nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
-        """Open the agent and stay until told to leave; try for a while to find the others.
-
-        On three machines that start together each may name another one to join, so somebody must
-        be there to be joined: between its attempts an agent listens alone, each time for a random
-        while, so that they do not all knock at the same time. Only who would found a cluster of
-        one must not be alone for a moment.
-        """
-        give_up = trio.current_time() + self.join_timeout
-        answered = False  # somebody did just before this attempt: then joining is not what failed
-        while True:
-            try:
-                async with catalog.open_catalog(self.config) as agent:
-                    return await self._stay(agent)
-            except catalog.StartError:
-                late = trio.current_time() > give_up
-                if self.opened or late or answered or not self.config.join:
-                    raise
-            answered = await self._somebody_answers()
-            if answered:
-                continue
-            log.info("nobody answers yet at %s; trying again", ", ".join(self.config.join))
-            if self.config.bootstrap_expect == 1:
-                await trio.sleep(RETRY_SECONDS)
-                continue
-            async with catalog.open_catalog(evolve(self.config, join=())) as agent:
-                if await self._is_joined(agent):
-                    return await self._stay(agent)
-
-    async def _somebody_answers(self) -> bool:
-        for address in self.config.join:
-            try:
-                async with catalog.connect(address, cluster=self.config.cluster):
-                    return True
-            except (catalog.CatalogError, OSError):
-                continue
-        return False
-
-    async def _is_joined(self, agent: catalog.Agent) -> bool:
-        with trio.move_on_after(random.uniform(*LISTEN_SECONDS)):
-            while True:
-                if len(await agent.members()) > 1:
-                    return True
-                await trio.sleep(LOOK_SECONDS)
-        return False
+        """Open the agent and stay until told to leave."""
+        async with catalog.open_catalog(self.config) as agent:
+            await self._stay(agent)
 
     async def _stay(self, agent: catalog.Agent) -> None:
         self.opened = True
@@ -157,6 +110,7 @@ def configure(options: argparse.Namespace) -> catalog.AgentConfig:
             advertise=options.advertise,
             data_dir=options.data_dir,
             join=tuple(options.join),
+            retry_join=options.join_timeout,
             bootstrap_expect=options.bootstrap_expect or 0,
             datacenter=options.datacenter,
             cluster=options.cluster,

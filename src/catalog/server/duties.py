@@ -13,10 +13,12 @@ from catalog.operations import (
     RemovePeer,
     RestoreChunk,
     TransferLeadership,
+    UpdateCoordinate,
 )
 from catalog.requests import Consistency, RenewSession, Request
 from catalog.server.expiry import Expiry
 from catalog.server.pilot import Pilot
+from catalog.server.places import Places
 from catalog.server.replica import Replica
 from catalog.server.restoring import encode_chunk
 from catalog.server.shelf import Shelf
@@ -27,10 +29,11 @@ __all__ = ["Duties"]
 class Duties:
     """Answers requests: operations here, all others by the replica."""
 
-    def __init__(self, replica: Replica, pilot: Pilot, expiry: Expiry) -> None:
+    def __init__(self, replica: Replica, pilot: Pilot, expiry: Expiry, places: Places) -> None:
         self.replica = replica
         self.pilot = pilot
         self._expiry = expiry
+        self._places = places
         self._shelf = Shelf()
 
     async def answer(self, request: Request[Any]) -> Any:
@@ -38,6 +41,8 @@ class Duties:
         match request:
             case RenewSession(session):
                 return await self._expiry.renew(session)
+            case UpdateCoordinate(coordinate):
+                return self._places.note(coordinate)
             case Join():
                 return await self.pilot.admit(request)
             case Peers(consistency):

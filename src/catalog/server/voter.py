@@ -29,6 +29,7 @@ from catalog.server.duties import Duties
 from catalog.server.expiry import Expiry
 from catalog.server.home import Home, presence_of
 from catalog.server.pilot import Pilot
+from catalog.server.places import Places
 from catalog.server.reconciler import Reconciler
 from catalog.server.replica import Replica
 from catalog.server.restoring import RestorableRegistry
@@ -196,8 +197,9 @@ class Voter:
             )
             reconciler = Reconciler(replica, self._roster, interval=config.reconcile_interval)
             expiry = Expiry(replica)
+            places = Places(server, interval=config.coordinate_interval / 3)
             self._doorway.closed = False
-            self._route.duties = Duties(replica, pilot, expiry)
+            self._route.duties = Duties(replica, pilot, expiry, places)
             self.state = "running"
             self._start(task_status)
             async with trio.open_nursery() as nursery:
@@ -205,6 +207,7 @@ class Voter:
                 nursery.start_soon(reconciler.run)
                 nursery.start_soon(pilot.run)
                 nursery.start_soon(expiry.run)
+                nursery.start_soon(places.run)
                 nursery.start_soon(self._follow_servers, links)
 
     async def _follow_servers(self, links: quorum.TcpLinks) -> None:

@@ -46,6 +46,7 @@ from rumor.messages import (
     NAME_BYTES_MAX,
     Ack,
     Address,
+    Coordinate,
     Gossip,
     Health,
     Message,
@@ -176,6 +177,11 @@ class Swim:
     def clock(self) -> int:
         """Lamport's clock; a later life of this member should be given it."""
         return self._state.clock
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Where we are in the space of round trip times."""
+        return self._state.vivaldi.point
 
     def distance(self, name: Name) -> float | None:
         """Estimate the round trip time to a member, in seconds; ``None`` before any ack of it."""

@@ -58,7 +58,7 @@ from rumor.events import (
 )
 from rumor.fields import check_event_name, check_payload
 from rumor.keyring import Keyring
-from rumor.messages import Address, Health, Name, Query, Reply, Request, UserEvent
+from rumor.messages import Address, Coordinate, Health, Name, Query, Reply, Request, UserEvent
 from rumor.trio.exchanges import Exchanges
 from rumor.trio.inbox import Inbox
 from rumor.trio.keys import KEYS_QUERY, KEYS_RELAYS, RESERVED, ClusterKeys
@@ -136,6 +136,11 @@ class Agent:
         that member has not answered any ping of ours.
         """
         return self._swim.distance(name)
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Where this member is in the space of round trip times; see `distance`."""
+        return self._swim.coordinate
 
     async def join(self, seeds: Sequence[Address]) -> int:
         """Ask these addresses for their members; return how many answered.
