@@ -210,6 +210,18 @@ class Agent(Catalog):
                 return self._keeper.checks()
             case Report():
                 self._keeper.hear(request)
+            case RegisterLocalCheck(check, service_id):
+                return await self._keeper.register_check(check, service_id)
+            case DeregisterLocalCheck(check_id):
+                return await self._keeper.deregister_check(check_id)
+            case Maintain(service_id, enable, reason):
+                return await self._keeper.maintain(service_id, reason if enable else None)
+            case LocalServices():
+                return tuple(one for _, one in sorted(self._keeper.local.services.items()))
+            case LocalChecks():
+                return self._keeper.checks()
+            case Report():
+                self._keeper.hear(request)
             case Heartbeat():
                 self._keeper.heartbeat(request)
             case FireEvent():

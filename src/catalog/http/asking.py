@@ -14,9 +14,9 @@ from attrs import evolve
 from catalog.answers import Applied, Refusal
 from catalog.commands import Command
 from catalog.errors import Refused
+from catalog.filters import parse_filter
 from catalog.http.answers import read_headers
 from catalog.http.calls import Call
-from catalog.http.trouble import Trouble
 from catalog.limits import INTERVAL_SECONDS_MIN
 from catalog.requests import Consistency, Read, Write
 
@@ -52,7 +52,8 @@ def select(call: Call, objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     """Return the objects that the call's filter lets pass."""
     if not call.options.filter:
         return list(objects)
-    raise Trouble(400, "filter expressions are not supported yet")
+    passes = parse_filter(call.options.filter)
+    return [one for one in objects if passes(one)]
 
 
 def near_of(call: Call) -> str:

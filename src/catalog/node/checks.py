@@ -65,8 +65,7 @@ class Checker:
     def _wanted(self) -> dict[str, ActiveCheck]:
         return {
             check_id: check
-            for service in self._keeper.local.services.values()
-            for check_id, check in service.named_checks().items()
+            for check_id, check in self._keeper.local.definitions.items()
             if isinstance(check, HttpCheck | TcpCheck)
         }
 

@@ -18,9 +18,9 @@ import trio
 from catalog.answers import Applied
 from catalog.commands import Batch, Command, Operation, batches
 from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
-from catalog.model import Node, Service, Status, TtlCheck
+from catalog.model import Check, Node, Service, Status, TtlCheck
 from catalog.node.local import Local, difference
-from catalog.requests import AskedNode, Heartbeat, Request, Write
+from catalog.requests import AskedNode, Heartbeat, LocalCheck, Report, Request, Write
 from catalog.wire import encode
 
 __all__ = ["Keeper"]
@@ -73,6 +73,49 @@ class Keeper:
         self._changed()
         self._services_changed()
         return await self.settle()
+
+    async def register_check(self, check: Check, service_id: str) -> int:
+        """Record a check by itself, and return once the catalog has it."""
+        self.local.register_check(check, service_id, now=trio.current_time())
+        self._changed()
+        self._services_changed()
+        return await self.settle()
+
+    async def deregister_check(self, check_id: str) -> int:
+        """Forget a check, and return once the catalog has as well."""
+        self.local.deregister_check(check_id)
+        self._changed()
+        self._services_changed()
+        return await self.settle()
+
+    async def maintain(self, service_id: str, reason: str | None) -> int:
+        """Begin maintenance, or with `None` end it; return once the catalog has it."""
+        self.local.maintain(service_id, reason)
+        self._changed()
+        return await self.settle()
+
+    def checks(self) -> tuple[LocalCheck, ...]:
+        """Return all checks as they are, by id."""
+        definitions, owner = self.local.definitions, self.local.owner
+        return tuple(
+            LocalCheck(state, definitions.get(check_id), owner(check_id))
+            for check_id, state in sorted(self.local.checks.items())
+        )
+
+    def hear(self, said: Report) -> None:
+        """Take a report for one TTL check.
+
+        Raises:
+            NotRegistered: there is no such check, or it is no TTL check.
+
+        """
+        check = self.local.definitions.get(said.check_id)
+        if check is not None and not isinstance(check, TtlCheck):
+            raise NotRegistered(
+                f"check {said.check_id!r} is no TTL check: the agent runs it by itself; nothing "
+                f"changed"
+            )
+        self.report(said.check_id, said.status, said.output)
 
     async def clear(self) -> None:
         """Forget all services, and return once the catalog has as well."""

@@ -13,16 +13,21 @@ changed and once in a while.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, frozen
 
 from catalog.commands import (
+    DeregisterCheck,
     DeregisterService,
     Operation,
+    RegisterCheck,
     RegisterNode,
     RegisterService,
     SetCheck,
     SetNodeHealth,
 )
+from catalog.definitions import Check
 from catalog.errors import NotRegistered
 from catalog.model import CheckState, Instance, Node, NodeView, Service, Status
 from catalog.node.health import CheckRun
@@ -31,7 +36,22 @@ from catalog.server.reconcile import ALIVE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Local", "difference"]
+__all__ = ["Local", "Loose", "difference"]
+
+NODE_MAINTENANCE: Final = "_node_maintenance"
+SERVICE_MAINTENANCE: Final = "_service_maintenance:"
+"""Ids of the checks that stand for maintenance modes; Consul's."""
+NO_REASON: Final = "Maintenance mode is enabled; no reason was given."
+
+
+@frozen
+class Loose:
+    """A check that no service defines: registered by itself, or a maintenance mode."""
+
+    service_id: str
+    """Empty: it is about the node."""
+    definition: Check | None
+    """`None`: a maintenance mode, which nothing runs."""
 
 
 class Local:
@@ -42,6 +62,9 @@ class Local:
         self._services: dict[str, Service] = {}
         self._runs: dict[str, CheckRun] = {}
         """By check id."""
+        self._loose: dict[str, Loose] = {}
+        """By check id; those with a definition have a run as well."""
+        self._maintenance: dict[str, CheckState] = {}
 
     @property
     def services(self) -> dict[str, Service]:
@@ -51,7 +74,25 @@ class Local:
     @property
     def checks(self) -> dict[str, CheckState]:
         """The state of every check, by id; a copy."""
-        return {check_id: run.state for check_id, run in self._runs.items()}
+        return {check_id: run.state for check_id, run in self._runs.items()} | self._maintenance
+
+    @property
+    def definitions(self) -> dict[str, Check]:
+        """What every check does, by id; maintenance modes do nothing."""
+        return {check_id: run.check for check_id, run in self._runs.items()}
+
+    @property
+    def loose(self) -> dict[str, Loose]:
+        """The checks that no service defines, by id; a copy."""
+        return dict(self._loose)
+
+    def owner(self, check_id: str) -> Service | None:
+        """Return the service that a check is of; `None`: it is of the node."""
+        if check_id in self._loose:
+            return self._services.get(self._loose[check_id].service_id)
+        return next(
+            (one for one in self._services.values() if check_id in one.named_checks()), None
+        )
 
     def register(self, service: Service, *, now: float) -> None:
         """Take on a service, or replace the one of the same id; checks it had keep their state.
@@ -68,6 +109,13 @@ class Local:
                         f"check {check_id!r} belongs to service {other.id!r}; {service.id!r} was "
                         f"not registered: choose another check id"
                     )
+        for check_id in checks.keys() & self._loose.keys():
+            if self._loose[check_id].service_id != service.id:
+                raise ValueError(
+                    f"check {check_id!r} is registered by itself; {service.id!r} was not "
+                    f"registered: choose another check id"
+                )
+            del self._loose[check_id]  # from now on the service defines it
         before = self._services.get(service.id)
         for gone in {} if before is None else before.named_checks().keys() - checks.keys():
             del self._runs[gone]
@@ -91,6 +139,84 @@ class Local:
             raise NotRegistered(f"no service {service_id!r} is registered here; nothing changed")
         for check_id in self._services.pop(service_id).named_checks():
             del self._runs[check_id]
+        for check_id, loose in list(self._loose.items()):
+            if loose.service_id == service_id:
+                self._drop(check_id)
+
+    def register_check(self, check: Check, service_id: str = "", *, now: float) -> None:
+        """Take on a check by itself, of a service or of the node, or replace the one of its id.
+
+        Raises:
+            NotRegistered: there is no such service.
+            ValueError: it has no id, or one that a service's definition uses; nothing changed.
+
+        """
+        if not check.id:
+            raise ValueError("a check that is registered by itself needs an id; nothing changed")
+        if service_id and service_id not in self._services:
+            raise NotRegistered(f"no service {service_id!r} is registered here; nothing changed")
+        if check.id in self._maintenance or (
+            check.id in self._runs and check.id not in self._loose
+        ):
+            raise ValueError(f"check {check.id!r} exists already; nothing changed")
+        name = self._services[service_id].name if service_id else ""
+        if check.id in self._runs:
+            self._runs[check.id].redefine(check, service=name)
+        else:
+            self._runs[check.id] = CheckRun.begin(check.id, check, now=now, service=name)
+        self._loose[check.id] = Loose(service_id, check)
+
+    def deregister_check(self, check_id: str) -> None:
+        """Let go of a check, also of one that a service defines.
+
+        Raises:
+            NotRegistered: there is none of this id.
+
+        """
+        if check_id in self._loose:
+            self._drop(check_id)
+            return
+        service = self.owner(check_id)
+        if service is None:
+            raise self._unknown(check_id)
+        left = {one: check for one, check in service.named_checks().items() if one != check_id}
+        named = tuple(evolve(check, id=one) for one, check in left.items())
+        self._services[service.id] = evolve(service, checks=named)
+        del self._runs[check_id]
+
+    def maintain(self, service_id: str, reason: str | None) -> None:
+        """Begin maintenance of a service, or with an empty id of the node; `None` ends it.
+
+        Raises:
+            NotRegistered: there is no such service.
+
+        """
+        if service_id and service_id not in self._services:
+            raise NotRegistered(f"no service {service_id!r} is registered here; nothing changed")
+        check_id = SERVICE_MAINTENANCE + service_id if service_id else NODE_MAINTENANCE
+        if reason is None:
+            if check_id in self._loose:
+                self._drop(check_id)
+            return
+        self._loose[check_id] = Loose(service_id, None)
+        self._maintenance[check_id] = CheckState(
+            check_id,
+            Status.CRITICAL,
+            name="Service Maintenance Mode" if service_id else "Node Maintenance Mode",
+            notes=reason or NO_REASON,
+            kind="maintenance",
+        )
+
+    def _drop(self, check_id: str) -> None:
+        del self._loose[check_id]
+        self._runs.pop(check_id, None)
+        self._maintenance.pop(check_id, None)
+
+    def _unknown(self, check_id: str) -> NotRegistered:
+        return NotRegistered(
+            f"no check {check_id!r} is registered here; nothing changed. Known: "
+            f"{', '.join(sorted(self.checks)) or 'none'}"
+        )
 
     def report(self, check_id: str, status: Status, output: str = "", *, now: float) -> bool:
         """Take the result of a check; return whether its state changed.
@@ -100,10 +226,7 @@ class Local:
 
         """
         if check_id not in self._runs:
-            raise NotRegistered(
-                f"no check {check_id!r} is registered here; nothing changed. Known: "
-                f"{', '.join(sorted(self._runs)) or 'none'}"
-            )
+            raise self._unknown(check_id)
         return self._runs[check_id].observe(status, output, now=now)
 
     def expire(self, *, now: float) -> tuple[str, ...]:
@@ -112,10 +235,12 @@ class Local:
 
     def condemned(self, *, now: float) -> tuple[str, ...]:
         """Return the services of which a check was critical for too long: deregister them."""
+        late = {check_id for check_id, run in self._runs.items() if run.condemns_at <= now}
+        ids = {loose.service_id for check_id, loose in self._loose.items() if check_id in late}
         return tuple(
             service.id
             for service in self._services.values()
-            if any(self._runs[check_id].condemns_at <= now for check_id in service.named_checks())
+            if service.id in ids or not late.isdisjoint(service.named_checks())
         )
 
     @property
@@ -158,7 +283,32 @@ def difference(
         if instance is None or instance.service != service:
             operations.append(RegisterService(node, service))
         operations += _set_checks(node, service, instance, local.checks, outputs=outputs)
+    operations += _set_loose(local, view, outputs=outputs)
     return tuple(operations)
+
+
+def _set_loose(local: Local, view: NodeView | None, *, outputs: bool) -> Iterator[Operation]:
+    """Yield what makes the checks that no service defines as they are here."""
+    node, services = local.node.name, local.services
+    there: dict[tuple[str, str], CheckState] = {}
+    if view is not None:
+        there |= {("", state.id): state for state in view.checks}
+        for one in view.instances:
+            defined = one.service.named_checks()
+            loose = [state for state in one.checks if state.id not in defined]
+            there |= {(one.service.id, state.id): state for state in loose}
+    states = local.checks
+    ours = {(one.service_id, check_id): states[check_id] for check_id, one in local.loose.items()}
+    for service_id, check_id in sorted(there.keys() - ours.keys()):
+        # Of a service that goes, its checks go with it; a check may also be defined by now.
+        if (not service_id or service_id in services) and check_id not in states:
+            yield DeregisterCheck(node, check_id)
+    for place, state in sorted(ours.items(), key=lambda item: item[0]):
+        theirs = there.get(place)
+        if theirs is not None and not outputs:
+            theirs = evolve(theirs, output=state.output)
+        if theirs != state:
+            yield RegisterCheck(node, state, place[0])
 
 
 def _in_the_way(services: Mapping[str, Service], there: Mapping[str, Instance]) -> set[str]:
