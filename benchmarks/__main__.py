@@ -15,6 +15,7 @@ BENCHMARKS = {
     "wire": "messages as bytes, beside cbor2",
     "journal": "the journal, beside a bare write and sync of the same bytes",
     "sessions": "what exactly-once costs a command",
+    "gossip": "agents on sockets: join, event, kill, leave, pause and rest, beside others",
     "report": "all of the cluster's, written as docs/performance.md",
 }
 
