@@ -220,6 +220,7 @@ async def test_a_change_that_was_begun_is_not_undone_by_a_later_term(pending, se
     outcomes = await settle(pending.change(Members(voters=("ann",)), None))
     pending.admit(gather_one(pending).tag, 10, 2)
     pending.applied(*run_of(10, 2, 3))
+    pending.applied(*run_of(12, 4))
     await wait_all_tasks_blocked()
     assert [] == outcomes
     pending.configured(12)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from random import Random
+
 import pytest
 import trio
 from attrs import evolve
@@ -25,7 +28,11 @@ from quorum import (
     Superseded,
     open_server,
 )
+from quorum.core.raft import Raft
+from quorum.effects import Announce
+from quorum.events import Recovered
 from quorum.messages import AppendEntries
+from quorum.trio.loop import Loop
 from quorum.trio.memory import MemoryLink
 
 
@@ -651,6 +658,22 @@ async def test_callers_of_a_server_that_was_removed_get_an_answer(autojump_clock
     assert [Indeterminate] == [type(outcome) for outcome in write]
     assert [NotLeader] == [type(outcome) for outcome in read]
     assert 3 == await leader.propose(b"after")
+
+
+async def test_a_leader_that_is_elected_again_is_a_new_one_to_those_who_wait(
+    autojump_clock, machine
+):
+    """In its new term it may lack what a follower passed on in the old one."""
+    core = Raft("ann", Recovered(), Config(), now=0.0, random=Random(1))
+    links, storage = MemoryNetwork().link("ann"), MemoryStorage()
+    loop = Loop(core, machine, storage=storage, links=links, config=Config())
+    for term, doubtful in ((3, False), (3, False), (5, True)):
+        loop._announce(Announce(Role.FOLLOWER, term, "bob"))
+        assert doubtful == (loop.pending.deadline < inf)
+        if not doubtful:
+            loop.pending.propose(b"x")
+            (event,) = loop.pending.gather()
+            loop.pending.admit(event.tag, 10 + event.tag, term)
 
 
 async def test_writes_gather_while_a_slow_disk_works(autojump_clock, cluster):

@@ -109,6 +109,27 @@ def test_compaction_keeps_a_tail_and_the_configuration_at_the_mark(run):
     assert (log.members_index, log.members.voters) == (3, ("a", "b"))
 
 
+def test_the_version_of_the_machine_is_a_function_of_the_log(run):
+    """By index, through compaction and truncation, and in the marks of snapshots."""
+    log = Log(SnapshotMark(), Entries(1), 0)
+    log.append(run(1, 1, b"1"))
+    log.append(Entries(2, (1,), (0,), bytes([Kind.VERSION]), (b"2",)))
+    log.append(run(3, 1, b"3"))
+    log.append(Entries(4, (1,), (0,), bytes([Kind.VERSION]), (b"5",)))
+    assert [1, 1, 2, 2, 5] == [log.version_at(index) for index in range(5)]
+    assert [1, 2, 2] == [log.mark_at(index).version for index in (1, 2, 3)]
+
+    log.compact(log.mark_at(3), 2)
+
+    log.check()
+    assert (5, 2) == (log.version, log.version_at(3))
+    log.truncate(4)
+    assert 2 == log.version
+    log.reset(SnapshotMark(9, 3, version=7))
+    log.check()
+    assert 7 == log.version
+
+
 def test_a_snapshot_from_the_leader_replaces_configurations_that_were_never_committed():
     """Even newer-looking ones: the snapshot's is what the cluster agreed on."""
     log = Log(SnapshotMark(members=Members(voters=("a",))), Entries(1), 0)

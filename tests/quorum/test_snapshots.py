@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from quorum.config import Config
 from quorum.core.raft import Raft
 from quorum.effects import Apply, Persist, Restore, Role, SendSnapshot, Snapshot, Trim
@@ -74,10 +76,16 @@ def test_a_follower_that_is_too_far_behind_gets_a_snapshot_and_then_entries(make
     assert len(group.effects("c", Restore)) == 1
 
 
-def test_a_snapshot_that_was_not_saved_is_taken_again():
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(snapshot_entries=5, tail_entries=0),
+        Config(snapshot_bytes=5, snapshot_entries=10_000, tail_entries=0),
+    ],
+)
+def test_a_snapshot_that_was_not_saved_is_taken_again(config):
     """The log stays as it is until then, and nothing is ordered while nothing is new."""
     recovered = Recovered(1, "a", SnapshotMark(members=Members(voters=("a",))))
-    config = Config(snapshot_entries=5, tail_entries=0)
     server = Raft("a", recovered, config, now=0.0, random=random.Random(1))
     applied, orders = 0, []
 
@@ -143,6 +151,18 @@ def test_a_snapshot_replaces_a_log_that_diverged(run):
         statistics.term,
     ) == (9, 9, 3, 4)
     assert statistics.members == ABC
+
+
+def test_a_longer_log_goes_too_when_a_snapshot_disagrees(run):
+    """What follows an entry that was never committed was never committed either."""
+    recovered = Recovered(1, None, SnapshotMark(members=ABC), run(1, 1, *[b"x"] * 12))
+    server = Raft("a", recovered, Config(), now=0.0, random=random.Random(1))
+    mark = SnapshotMark(9, 3, 5, ABC, 0)
+
+    server.step([SnapshotArrived("b", 4, 1, mark)], now=0.1)
+
+    statistics = server.statistics()
+    assert (9, 9, 3) == (statistics.commit, statistics.last_index, statistics.last_term)
 
 
 def test_a_snapshot_of_what_we_have_anyway_keeps_the_log(run):

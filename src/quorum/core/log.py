@@ -203,3 +203,5 @@ class Log:
         assert self.first <= self.mark.index + 1 <= self.last_index + 1
         assert all(a <= b for a, b in pairwise([self.base_term, *self._terms])), "terms never fall"
         assert all(a[0] < b[0] for a, b in pairwise(self._members))
+        assert self._versions[0] == (self.mark.index, self.mark.version)
+        assert all(a[0] < b[0] for a, b in pairwise(self._versions))
