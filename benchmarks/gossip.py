@@ -157,9 +157,13 @@ class Town:
             "missed": missed,
         }
 
-    def accusations(self, since: int) -> int:
+    def accusations(self, since: int, **words: str) -> int:
         """How often anybody suspected or buried anybody."""
-        return sum(said["ev"] in ("suspected", "failed") for said in self.said[since:])
+        return sum(
+            said["ev"] in ("suspected", "failed")
+            and all(said[key] == word for key, word in words.items())
+            for said in self.said[since:]
+        )
 
 
 @contextmanager
@@ -264,7 +268,7 @@ def trial(town: Town, names: list[str], number: int, pause: float) -> dict[str, 
     leaver.order(do="leave", name=f"left{number}")
     began = town.one("leaving", since)["t"]
     note("leave", town.spread("left", f"left{number}", began, since, names))
-    row["leave, called a failure"] = town.accusations(since)
+    row["leave, called a failure"] = town.accusations(since, about=f"left{number}")
     leaver.end()
 
     join(f"paused{number}")
@@ -274,9 +278,8 @@ def trial(town: Town, names: list[str], number: int, pause: float) -> dict[str, 
     time.sleep(pause)
     os.kill(paused.process.pid, signal.SIGCONT)
     time.sleep(min(3.0, pause))
-    accused = [s for s in town.said[since:] if s["ev"] in ("suspected", "failed")]
-    row["pause, accusations by the paused"] = sum(s["at"] == f"paused{number}" for s in accused)
-    row["pause, buried by"] = sum(s["ev"] == "failed" for s in accused)
+    row["pause, accusations by the paused"] = town.accusations(since, at=f"paused{number}")
+    row["pause, accusations of the paused"] = town.accusations(since, about=f"paused{number}")
     paused.end()
     return row
 

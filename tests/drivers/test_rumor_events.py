@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from random import Random
 
 import pytest
@@ -13,6 +13,7 @@ from rumor import (
     AgentClosed,
     Config,
     EventTooLarge,
+    Health,
     Overloaded,
     Subscription,
     UserEvent,
@@ -73,3 +74,42 @@ async def test_what_cannot_be_told_is_refused(autojump_clock: trio.testing.MockC
         await a.leave()
         with pytest.raises(AgentClosed):
             await a.broadcast("x")
+
+
+async def test_a_flood_of_events_starves_no_farewell_and_none_of_them_gets_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """One member says as much as it may while another leaves, at 5 % loss."""
+    network = MemoryNetwork(Random(4), loss=0.05)
+    async with AsyncExitStack() as stack:
+        agents = []
+        for i in range(8):
+            seeds = [agents[0].address] if agents else []
+            opened = open_agent(f"n{i}", seeds=seeds, open_port=network.open_port, random=Random(i))
+            agents.append(await stack.enter_async_context(opened))
+        await trio.sleep(20)
+        streams = [await stack.enter_async_context(a.subscribe()) for a in agents[:7]]
+        said: list[tuple[str, bytes]] = []
+
+        async def flood() -> None:
+            for number in range(300):
+                payload = str(number).encode().rjust(512)
+                with suppress(Overloaded):
+                    await agents[0].broadcast("flood", payload)
+                    said.append(("flood", payload))
+                await trio.sleep(0.005)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood)
+            await trio.sleep(0.5)
+            began = trio.current_time()
+            await agents[7].leave()
+            while any(a.members["n7"].health is not Health.LEFT for a in agents):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            took = trio.current_time() - began
+        await trio.sleep(20)
+        heard = [await read(stream, 1) for stream in streams]
+
+        assert took < 2
+        assert 200 < len(said) < 300  # the rest was refused, as too much waited
+        assert [sorted(each) for each in heard] == [sorted(said)] * 7

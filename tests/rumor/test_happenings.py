@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from attrs import evolve
 
 from rumor.config import Config
@@ -12,7 +13,18 @@ from rumor.core.happenings import CLOCK_LEAP_MAX
 from rumor.core.suspicion import transmit_limit
 from rumor.effects import Answer, Deliver, Effect, Exchange, Send, Settled
 from rumor.events import Answered, Asked, Happened, Introduced
-from rumor.messages import Digest, Push, Same, Summary, UserEvent
+from rumor.messages import (
+    Alive,
+    Dead,
+    Digest,
+    Leave,
+    Push,
+    Same,
+    Summary,
+    Suspect,
+    Update,
+    UserEvent,
+)
 from rumor.testing import Bench, address_of, alive, only, told
 from rumor.wire import encode
 
@@ -121,6 +133,32 @@ def test_events_do_not_starve_news_of_members() -> None:
     news = encode(alive("a", 5, b"m" * 500))
     assert sends
     assert any(news in send.gossip for send in sends)
+
+
+@pytest.mark.parametrize("word", [Leave("a", 0), alive("a", 5), Dead("a", 0, "z")])
+def test_farewells_refutations_and_deaths_are_not_starved_by_events(word: Update) -> None:
+    """A backlog of events that is full all the time takes one datagram of four, no more.
+
+    So the word has been sent as often as the limit says after at most two of three datagrams more.
+    """
+    bench = Bench("a", "b", "c", "d", config=QUIET)
+    bench.run(30.0)
+    bench.hear(Suspect("a", 0, "b"))
+    bench.run(60.0)
+    limit = transmit_limit(QUIET.transmit_multiplier, 5 if isinstance(word, Alive) else 4)
+    told_times = datagrams = number = 0
+    effects = bench.hear(word)
+    while told_times < limit - 3:  # as above
+        for send in only(Send, effects):
+            datagrams += 1
+            told_times += encode(word) in send.gossip
+        flood = [foreign(sequence=number + i, payload=b"x" * 512) for i in range(20)]
+        number += 20
+        effects = bench.hear(*flood)
+        assert bench.swim.statistics().events_waiting >= 20
+        assert datagrams <= 2 * limit + 6
+
+    assert told_times >= limit - 3
 
 
 def test_an_exchange_gives_a_latecomer_all_events_in_their_order() -> None:
