@@ -1,55 +1,64 @@
-"""Health checks that this agent runs itself: a GET, or a connection, once in an interval.
+"""Health checks that this agent runs itself, once in an interval.
 
-What a result makes of the state is decided in `catalog.node.health`; here a probe is run and
-put into words. The first one comes after a random part of the interval, so that checks registered
-together do not run together. Every probe ends within its timeout, and few run at a time.
+What a result makes of the state is decided in `catalog.node.health`, what a probe does in
+`catalog.node.probes`; here they are run. The first probe comes after a random part of the interval,
+so that checks registered together do not run together. Every probe ends within its timeout, and few
+run at a time.
 
-HTTP checks need `httpx` (`pip install quorumkit[checks]`); without it they are critical, and say
-why.
+An alias is no probe: it waits in the catalog for what it stands for to change.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
+from typing import Final, TypeAlias
 
 import trio
 
-from catalog.config import parse_address
-from catalog.errors import ConfigError, NotRegistered
-from catalog.limits import OUTPUT_CHARS_MAX
-from catalog.model import HttpCheck, Status, TcpCheck
+from catalog.definitions import (
+    AliasCheck,
+    GrpcCheck,
+    HttpCheck,
+    Probe,
+    ScriptCheck,
+    Status,
+    TcpCheck,
+    UdpCheck,
+    worst,
+)
+from catalog.errors import CatalogError, NotRegistered
+from catalog.model import NodeView
+from catalog.node import probes
 from catalog.node.keeper import Keeper
-
-if TYPE_CHECKING:
-    import httpx
+from catalog.node.probes import Result
 
 __all__ = ["Checker"]
 
 PROBES_MAX: Final = 64
 """Probes at a time; more wait for their turn, and their time is not running yet."""
-TOO_MANY_REQUESTS: Final = 429
-"""The one status that is a warning, as in Consul: it lives, and has too much to do."""
+ALIAS_SECONDS: Final = 60.0
+"""For so long an alias waits for a change before it asks again."""
+RETRY_SECONDS: Final = 5.0
+"""Between two questions of an alias that are not answered; a random part is left out."""
 
-ActiveCheck: TypeAlias = HttpCheck | TcpCheck
-Result: TypeAlias = tuple[Status, str]
+ActiveCheck: TypeAlias = HttpCheck | TcpCheck | UdpCheck | GrpcCheck | ScriptCheck | AliasCheck
 
 
 class Checker:
-    """Runs the checks of the services that a keeper has."""
+    """Runs the checks that a keeper has."""
 
-    def __init__(self, keeper: Keeper, *, random: Random) -> None:
+    def __init__(self, keeper: Keeper, *, random: Random, scripts: bool = False) -> None:
         self._keeper = keeper
         self._random = random
+        self._scripts = scripts
+        """Whether scripts may run: who can register a check could otherwise run anything here."""
         self._limiter = trio.CapacityLimiter(PROBES_MAX)
-        self._client: httpx.AsyncClient | None = None
+        self._clients = probes.Clients()
 
     async def run(self) -> None:
         """Run what is registered, for ever."""
         running: dict[str, tuple[ActiveCheck, trio.CancelScope]] = {}
-        async with self._closing_client(), trio.open_nursery() as nursery:
+        async with self._clients.closing(), trio.open_nursery() as nursery:
             while True:
                 wanted = self._wanted()
                 for check_id, (check, scope) in list(running.items()):
@@ -66,11 +75,14 @@ class Checker:
         return {
             check_id: check
             for check_id, check in self._keeper.local.definitions.items()
-            if isinstance(check, HttpCheck | TcpCheck)
+            if isinstance(check, ActiveCheck)
         }
 
     async def _repeat(self, check_id: str, check: ActiveCheck, scope: trio.CancelScope) -> None:
         with scope:
+            if isinstance(check, AliasCheck):
+                await self._mirror(check_id, check)
+                return
             due = trio.current_time() + self._random.random() * check.interval
             while True:
                 await trio.sleep_until(due)
@@ -82,64 +94,56 @@ class Checker:
                     return  # removed in this very moment
                 due = max(due + check.interval, trio.current_time())
 
-    async def probe(self, check: ActiveCheck) -> Result:
+    async def probe(self, check: Probe) -> Result:
         """Run one probe; return what it found."""
         with trio.move_on_after(check.timeout):
             match check:
                 case HttpCheck():
-                    return await self._get(check.url)
+                    return await probes.get(check, self._clients)
                 case TcpCheck():
-                    return await _dial(check.address)
+                    return await probes.connect(check.address)
+                case UdpCheck():
+                    return await probes.datagram(check.address)
+                case GrpcCheck():
+                    return await probes.grpc(check, self._clients)
+                case ScriptCheck():
+                    return await self._run_script(check)
                 case _:
-                    assert_never(check)
+                    raise AssertionError(f"{check!r} is no probe")
         return Status.CRITICAL, f"no answer within {check.timeout:g} s"
 
-    async def _get(self, url: str) -> Result:
-        try:
-            import httpx  # noqa: PLC0415 - an extra
-        except ImportError:
+    async def _run_script(self, check: ScriptCheck) -> Result:
+        if not self._scripts:
             await trio.lowlevel.checkpoint()
-            return Status.CRITICAL, "HTTP checks need httpx: pip install 'quorumkit[checks]'"
-        if self._client is None:
-            # The environment's proxies are not for what runs beside us.
-            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113 - probe
-        try:
-            async with self._client.stream("GET", url) as response:
-                body = await _beginning(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Status.CRITICAL, f"GET {url}: {error or type(error).__name__}"
-        code = response.status_code
-        output = f"GET {url}: {code} {response.reason_phrase}: {body}"
-        if code == TOO_MANY_REQUESTS:
-            return Status.WARNING, output
-        return (Status.PASSING if 200 <= code < 300 else Status.CRITICAL), output
+            return Status.CRITICAL, "this agent runs no scripts: see `enable_script_checks`"
+        return await probes.script(check.args)
 
-    @asynccontextmanager
-    async def _closing_client(self) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            if self._client is not None:
-                with trio.move_on_after(1.0, shield=True):
-                    await self._client.aclose()
+    async def _mirror(self, check_id: str, check: AliasCheck) -> None:
+        """Report what an alias stands for, whenever that changes."""
+        after: int | None = None
+        while True:
+            try:
+                reply = await self._keeper.look(check.node, after=after, wait=ALIAS_SECONDS)
+            except CatalogError:
+                await trio.sleep(RETRY_SECONDS * self._random.uniform(0.5, 1.0))
+                continue
+            after = reply.index
+            try:
+                self._keeper.report(check_id, *mirrored(check, reply.value, check_id))
+            except NotRegistered:
+                return
 
 
-async def _beginning(response: Any) -> str:
-    """Return as much of a response as a check's output holds; the rest is not read."""
-    data = bytearray()
-    with trio.CancelScope() as scope:
-        async for chunk in response.aiter_bytes():
-            data += chunk
-            if len(data) >= OUTPUT_CHARS_MAX:
-                scope.cancel()  # and no `break`: this ends all of httpx's generators in order
-    return data[:OUTPUT_CHARS_MAX].decode(errors="replace")
-
-
-async def _dial(address: str) -> Result:
-    try:
-        host, port = parse_address(address)
-        stream = await trio.open_tcp_stream(host, port)
-    except (ConfigError, OSError) as error:
-        return Status.CRITICAL, f"connect to {address}: {error}"
-    await trio.aclose_forcefully(stream)
-    return Status.PASSING, f"connect to {address}: success"
+def mirrored(check: AliasCheck, view: NodeView | None, check_id: str) -> Result:
+    """Return what an alias says, given the node of what it stands for."""
+    what = f"service {check.service_id!r}" if check.service_id else "the node"
+    if view is None:
+        return Status.CRITICAL, f"{what}: its node is not in the catalog"
+    states = [*view.checks, *(() if view.health is None else (view.health,))]
+    if check.service_id:
+        found = [one for one in view.instances if one.service.id == check.service_id]
+        if not found:
+            return Status.CRITICAL, f"{what} is not in the catalog"
+        states += found[0].checks
+    status = worst(state.status for state in states if state.id != check_id)
+    return status, f"{what} is {status.value}"

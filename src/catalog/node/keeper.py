@@ -18,9 +18,18 @@ import trio
 from catalog.answers import Applied
 from catalog.commands import Batch, Command, Operation, batches
 from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
-from catalog.model import Check, Node, Service, Status, TtlCheck
-from catalog.node.local import Local, difference
-from catalog.requests import AskedNode, Heartbeat, LocalCheck, Report, Request, Write
+from catalog.model import Check, Node, NodeView, Service, Status, TtlCheck
+from catalog.node.difference import difference
+from catalog.node.local import Local
+from catalog.requests import (
+    AskedNode,
+    Heartbeat,
+    LocalCheck,
+    Reply,
+    Report,
+    Request,
+    Write,
+)
 from catalog.wire import encode
 
 __all__ = ["Keeper"]
@@ -96,11 +105,7 @@ class Keeper:
 
     def checks(self) -> tuple[LocalCheck, ...]:
         """Return all checks as they are, by id."""
-        definitions, owner = self.local.definitions, self.local.owner
-        return tuple(
-            LocalCheck(state, definitions.get(check_id), owner(check_id))
-            for check_id, state in sorted(self.local.checks.items())
-        )
+        return self.local.entries()
 
     def hear(self, said: Report) -> None:
         """Take a report for one TTL check.
@@ -109,13 +114,10 @@ class Keeper:
             NotRegistered: there is no such check, or it is no TTL check.
 
         """
-        check = self.local.definitions.get(said.check_id)
-        if check is not None and not isinstance(check, TtlCheck):
-            raise NotRegistered(
-                f"check {said.check_id!r} is no TTL check: the agent runs it by itself; nothing "
-                f"changed"
-            )
-        self.report(said.check_id, said.status, said.output)
+        now = trio.current_time()
+        if self.local.feed(said.check_id, said.status, said.output, now=now):
+            self._changed()
+        self._bell.set()  # a deadline may have moved
 
     async def clear(self) -> None:
         """Forget all services, and return once the catalog has as well."""
@@ -148,6 +150,12 @@ class Keeper:
         if self.local.report(check_id, status, output, now=trio.current_time()):
             self._changed()
         self._bell.set()  # a deadline may have moved
+
+    async def look(self, node: str, *, after: int | None, wait: float) -> Reply[NodeView | None]:
+        """Return how the catalog has a node, empty: this one, once its index is above `after`."""
+        name = node or self.local.node.name
+        reply: Reply[NodeView | None] = await self._ask(AskedNode(name, after=after, wait=wait))
+        return reply
 
     async def wait_services(self) -> None:
         """Wait until the services change from now on."""

@@ -21,7 +21,8 @@ from catalog.commands import (
 )
 from catalog.errors import NotRegistered
 from catalog.model import Node, Service, Status, TtlCheck
-from catalog.node.local import Local, difference
+from catalog.node.difference import difference
+from catalog.node.local import Local
 from catalog.registry import Registry
 from catalog.server.reconcile import ALIVE
 from catalog.wire import encode
