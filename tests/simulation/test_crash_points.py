@@ -7,7 +7,6 @@ from attrs import evolve
 
 from quorum.simulation.crash_points import FOUNDERS, crash_points, play
 from quorum.simulation.crashes import Crash
-from quorum.simulation.disks import Disk
 from quorum.simulation.invariants import Violation
 
 SERVERS = (*FOUNDERS, "d")
@@ -53,43 +52,6 @@ def test_a_recovery_that_is_interrupted_is_repeated(server):
             pytest.fail(f"{crash}: {violation}")
 
     assert twice == len(points) > 60
-
-
-def vote_forgotten(patch):
-    """Restarts without its vote."""
-    load = Disk.load
-    patch.setattr(Disk, "load", lambda disk: evolve(load(disk), vote=None, term=0))
-
-
-def tail_forgotten(patch):
-    """Restarts without the last entry of its log."""
-    load = Disk.load
-
-    def sabotaged(disk):
-        recovered = load(disk)
-        entries = recovered.entries
-        if len(entries) == 0 or entries.last == recovered.mark.index:
-            return recovered
-        return evolve(recovered, entries=entries.slice(entries.first, entries.last))
-
-    patch.setattr(Disk, "load", sabotaged)
-
-
-@pytest.mark.parametrize("sabotage", [vote_forgotten, tail_forgotten])
-def test_a_broken_recovery_is_found_by_a_crash_and_by_nothing_else(sabotage, monkeypatch):
-    """The quiet run cannot notice, some crash point does."""
-    points = list(crash_points())
-    sabotage(monkeypatch)
-    play()
-
-    found = None
-    while points and found is None:
-        try:
-            play(points.pop())
-        except Violation as violation:
-            found = violation.promise
-
-    assert found is not None
 
 
 def test_a_crash_point_is_the_same_history_every_time():

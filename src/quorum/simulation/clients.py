@@ -94,15 +94,25 @@ class Call:
 
 
 @define
+class Client:
+    """One client, and its habits."""
+
+    reads: float
+    """Chance that a call is a read."""
+    leases: float
+    """Chance that a read trusts a leader's lease, where the cluster has leases."""
+    session: Session | None = None
+    """If it has one."""
+    calls: list[Call] = Factory(list)
+    """The newest."""
+
+
+@define
 class Clients:
     """All calls of a run, open and closed."""
 
     workload: Workload
     random: Random
-    reads: float = 0.3
-    """Chance that a call is a read."""
-    leases: float = 0.5
-    """Chance that a read trusts a leader's lease, where the cluster has leases."""
     calls: list[Call] = Factory(list)
     counts: Counter[str] = Factory(Counter)
     acknowledged: Index = 0
@@ -113,7 +123,12 @@ class Clients:
     _placed: dict[NodeId, dict[Index, tuple[Term, Call]]] = Factory(dict)
 
     def ask(
-        self, node: NodeId, now: float, commit_at: Callable[[float], Index], age: float
+        self,
+        client: Client,
+        node: NodeId,
+        now: float,
+        commit_at: Callable[[float], Index],
+        age: float,
     ) -> tuple[Event, list[Call]]:
         """A new call to this server: the event to post, and the call or calls that it makes.
 
@@ -121,12 +136,12 @@ class Clients:
         clock; `age` is the staleness that a reader puts up with, if it does.
         """
         self._tag += 1
-        if self.random.random() < self.reads:
+        if self.random.random() < client.reads:
             key, _ = self.workload.write(self.random, self._unique)
             stale = self.random.random() < 0.2
             age = age if stale else 0.0
             calls = [Call(node, self._tag, key, None, now, commit_at(age), stale)]
-            lease = self.random.random() < self.leases
+            lease = self.random.random() < client.leases
             event: Event = ReadRequested(self._tag, lease=lease, max_age=age)
         else:
             calls, commands = [], []

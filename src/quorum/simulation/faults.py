@@ -18,6 +18,7 @@ TIMED = (
     "crash",
     "pause",
     "partition",
+    "leader cut off",
     "slow disk",
     "transfer",
     "members",

@@ -60,6 +60,14 @@ class Nemesis:
                 shape = world.network.partition(list(world.nodes))
                 world.trace.note(world.now, "", f"partition: {shape}")
                 world.after(patience * random.expovariate(0.3), self._heal, self._partition)
+            case "leader cut off":
+                world.counts[kind] += 1
+                self._partition += 1
+                world.network.heal()
+                leader = self._leader().id
+                world.network.isolate([leader], list(world.nodes))
+                world.trace.note(world.now, "", f"partition: {leader} is cut off")
+                world.after(patience * random.expovariate(0.3), self._heal, self._partition)
             case "transfer":
                 world.counts[kind] += 1
                 self._tag -= 1

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from attrs import define, field
+from attrs import define
 
 from quorum.config import Config
 from quorum.machine import StateMachine, snapshot_bytes
 from quorum.messages import Members
-from quorum.simulation.clients import Call, Outcome, Session
+from quorum.simulation.clients import Call, Client, Outcome, Session
 from quorum.simulation.faults import Faults, Pace, draw_config
 from quorum.simulation.invariants import Violation
 from quorum.simulation.linearizability import TooHard, unexplained
@@ -88,10 +88,6 @@ class _Trial:
     size: int
     world: World
     nemesis: Nemesis
-    calls: list[list[Call]] = field(factory=list)
-    """The newest calls of each client."""
-    sessions: list[Session | None] = field(factory=list)
-    """Of each client, if it has any."""
     stopped: bool = False
 
     def report(self) -> Report:
@@ -128,35 +124,38 @@ class _Trial:
     def _chaos(self) -> None:
         world = self.world
         known = isinstance(world.workload, ListsWorkload)
-        for client in range(world.random.randint(1, CLIENTS_MAX)):
-            self.calls.append([])
-            self.sessions.append(Session() if known and world.random.random() < 0.4 else None)
+        random = world.random
+        for number in range(random.randint(1, CLIENTS_MAX)):
+            reads = random.choice((0.1, 0.3, 1.0) if number else (0.1, 0.3))  # somebody must write
+            client = Client(reads, random.choice((0.0, 0.5, 1.0)))
+            if known and random.random() < 0.4:
+                client.session = Session()
             world.after(world.spread(world.pace.think), self._client, client)
         self.nemesis.begin()
         while world.steps < self.steps:
             world.advance()
 
-    def _client(self, client: int) -> None:
+    def _client(self, client: Client) -> None:
         """One client's turn: call, or wait on, or lose patience."""
         if self.stopped:
             return
         world = self.world
-        calls = self.calls[client]
+        calls = client.calls
         patience = world.config.election_timeout * 3
         if not any(call.outcome is Outcome.OPEN and call.trying for call in calls):
-            self.calls[client] = self._call(calls, self.sessions[client])
+            client.calls = self._call(client)
         elif world.now - calls[0].tried > patience:
             world.clients.abandoned(calls)
         # Whoever was turned away waits a little longer.
         failed = any(call.outcome is Outcome.FAILED for call in calls)
         world.after(world.spread(world.pace.think * (5 if failed else 1)), self._client, client)
 
-    def _call(self, before: list[Call], session: Session | None) -> list[Call]:
+    def _call(self, client: Client) -> list[Call]:
         """Call the server that answered last time; else the leader that one hears of; or any.
 
         Clients that stay with a leader which others have given up find out whether it knows.
         """
-        world = self.world
+        world, before, session = self.world, client.calls, client.session
         name = world.random.choice(list(world.nodes))
         if before and before[0].outcome is Outcome.OK:
             name = before[0].node
@@ -169,6 +168,7 @@ class _Trial:
             event, calls = world.clients.ask_in(session, name, world.now)
         else:
             event, calls = world.clients.ask(
+                client,
                 name,
                 world.now,
                 lambda age: world.observer.commit_at(max(0.0, world.now - age / node.rate)),
@@ -182,8 +182,9 @@ class _Trial:
     def _settle(self) -> None:
         world = self.world
         protected = world.config.pre_vote and world.config.check_quorum
+        changing = "members" in world.faults.timed
         whole = self.nemesis.freeze()
-        if not protected and "members" in world.faults.timed:
+        if changing and not protected:
             return  # without both, a removed server may disturb the others for ever (thesis 4.2.3)
         begin = world.now
         limit = begin + PATIENCE * world.config.election_timeout

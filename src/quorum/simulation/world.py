@@ -112,8 +112,7 @@ class World:
         }
         disks = {name: node.disk for name, node in self.nodes.items()}
         self.observer = Invariants(disks)
-        reads, leases = random.choice((0.1, 0.3, 0.9)), random.choice((0.0, 0.5, 1.0))
-        self.clients = Clients(workload, random, reads, leases)
+        self.clients = Clients(workload, random)
         self.applied: dict[Index, Entries] = {}
         """Every command that any server was told to apply, by index."""
         self.leader: NodeId | None = None
