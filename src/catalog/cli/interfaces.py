@@ -44,7 +44,9 @@ class Interfaces:
                 NO_START,
             ) from None
 
-    async def start(self, agent: catalog.Agent, datacenter: str, nursery: trio.Nursery) -> None:
+    async def start(
+        self, agent: catalog.Agent, config: catalog.AgentConfig, nursery: trio.Nursery
+    ) -> None:
         """Start what is wanted; return once it listens.
 
         Raises:
@@ -53,21 +55,21 @@ class Interfaces:
         """
         try:
             if self.http:
-                await _start_http(agent, self.http, datacenter, nursery)
+                await _start_http(agent, self.http, config, nursery)
             if self.dns:
-                await _start_dns(agent, self.dns, self.recursors, datacenter, nursery)
+                await _start_dns(agent, self.dns, self.recursors, config.datacenter, nursery)
         except StartError as error:
             raise Failure(f"agent: {sentence(error)}", NO_START) from None
 
 
 async def _start_http(
-    agent: catalog.Agent, bind: str, datacenter: str, nursery: trio.Nursery
+    agent: catalog.Agent, bind: str, config: catalog.AgentConfig, nursery: trio.Nursery
 ) -> None:
     from catalog.http.app import build_app  # noqa: PLC0415 - an extra
     from catalog.http.calls import Site  # noqa: PLC0415 - as above
     from catalog.http.server import serve_http  # noqa: PLC0415 - as above
 
-    app = build_app(Site(agent, agent.name, datacenter))
+    app = build_app(Site(agent, agent.name, config.datacenter, config.autopilot))
     await nursery.start(serve_http, app, bind)
 
 

@@ -8,13 +8,17 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import trio
 from attrs import define, field
 
 import catalog
+from catalog.cli.arguments import parse
 from catalog.cli.interfaces import Interfaces
+from catalog.cli.reload import apply, register
 from catalog.exits import DONE, FAILED, NO_START, USAGE, Failure, sentence, sole
+from catalog.settings import Settings, load_settings
 from quorum.errors import QuorumError
 from rumor.errors import RumorError
 
@@ -30,17 +34,17 @@ log = logging.getLogger("catalog")
 
 def run(options: argparse.Namespace) -> int:
     """Run an agent until SIGINT or SIGTERM; return the exit status."""
-    config = configure(options)
+    settings = configure(options)
     logging.basicConfig(
-        level=options.log_level.upper(),
+        level=settings.log_level.upper(),
         format=LOG_FORMAT,
         datefmt=LOG_TIME_FORMAT,
         stream=sys.stderr,
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it has a line for every check
-    interfaces = Interfaces(options.http, options.dns, tuple(options.dns_recursor))
+    interfaces = Interfaces(settings.http, settings.dns, settings.recursors)
     interfaces.check()
-    run = Run(config, interfaces)
+    run = Run(settings, options.config, interfaces)
     try:
         trio.run(run.serve)
     except Exception as problem:
@@ -56,48 +60,103 @@ def run(options: argparse.Namespace) -> int:
 
 @define
 class Run:
-    """One agent, from its start to its farewell."""
+    """One agent, from its start to its end."""
 
-    config: catalog.AgentConfig
+    settings: Settings
+    path: Path | None
+    """Where the settings are from, if from a file."""
     interfaces: Interfaces
-    opened: bool = False
-    _leave: trio.Event = field(factory=trio.Event)
+    _agent: catalog.Agent | None = None
+    """Once it is open."""
+    _stop: trio.Event = field(factory=trio.Event)
+
+    @property
+    def opened(self) -> bool:
+        """Whether the agent was open, if only for a moment."""
+        return self._agent is not None
 
     async def serve(self) -> None:
-        """Run until a signal, then leave; a second signal ends it at once."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        """Run until a signal, then leave or stop; a second signal ends it at once."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        with trio.open_signal_receiver(*numbers) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, nursery.cancel_scope)
-                await self._live()
+                async with catalog.open_catalog(self.settings.config) as agent:
+                    await self._stay(agent)
                 nursery.cancel_scope.cancel()
 
-    async def _live(self) -> None:
-        """Open the agent and stay until told to leave."""
-        async with catalog.open_catalog(self.config) as agent:
-            await self._stay(agent)
-
     async def _stay(self, agent: catalog.Agent) -> None:
-        self.opened = True
-        log.info("%s listens on %s; Ctrl-C leaves the cluster", agent.name, agent.address)
+        config = self.settings.config
+        self._agent = agent
+        what = "leaves the cluster" if config.leaves else "stops it"
+        log.info("%s listens on %s; Ctrl-C %s", agent.name, agent.address, what)
+        agent.reloader = self._reload
         async with trio.open_nursery() as nursery:
-            await self.interfaces.start(agent, self.config.datacenter, nursery)
-            await self._leave.wait()
+            await self.interfaces.start(agent, config.datacenter, nursery)
+            nursery.start_soon(register, agent, self.settings)
+            nursery.start_soon(self._wait_left, agent)
+            await self._stop.wait()
             nursery.cancel_scope.cancel()
-        log.info("leaving; once more ends it at once")
+        if agent.left.is_set():
+            return
+        log.info("%s; once more ends it at once", "leaving" if config.leaves else "stopping")
         with trio.move_on_after(LEAVE_SECONDS) as limit:
-            await agent.leave()
+            await (agent.leave() if config.leaves else agent.hand_over())
         if limit.cancelled_caught:
             log.warning("no farewell within %g s; the others will notice", LEAVE_SECONDS)
 
+    async def _wait_left(self, agent: catalog.Agent) -> None:
+        await agent.left.wait()
+        self._stop.set()
+
+    async def _reload(self) -> tuple[str, ...]:
+        if self.path is None or self._agent is None:
+            raise ValueError("this agent was started without --config: there is no file to reload")
+        new = load_settings(self.path)
+        lines = await apply(self._agent, self.settings, new)
+        self.settings = new
+        return lines
+
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
-        async for _ in signals:
-            if not self.opened or self._leave.is_set():
+        async for number in signals:
+            if number == signal.SIGHUP and self.path is not None:
+                try:
+                    log.info("reloaded: %s", "; ".join(await self._reload()))
+                except (catalog.CatalogError, ValueError) as error:
+                    log.error("not reloaded: %s", error)  # noqa: TRY400 - it is all there is to say
+                continue
+            if not self.opened or self._stop.is_set():
                 everything.cancel()
-            self._leave.set()
+            self._stop.set()
 
 
-def configure(options: argparse.Namespace) -> catalog.AgentConfig:
-    """Return the settings that the flags ask for; raise `Failure` if they make no sense."""
+def configure(options: argparse.Namespace) -> Settings:
+    """Return what the file or the flags ask for; raise `Failure` if that makes no sense."""
+    if options.config is not None:
+        return _from_file(options)
+    config = _from_flags(options)
+    return Settings(
+        config,
+        log_level=options.log_level,
+        http=options.http,
+        dns=options.dns,
+        recursors=tuple(options.dns_recursor),
+    )
+
+
+def _from_file(options: argparse.Namespace) -> Settings:
+    usual = vars(parse(["agent", "--config", str(options.config)]))
+    for name, value in vars(options).items():
+        if value != usual[name]:
+            flag = "--" + name.replace("_", "-")
+            raise Failure(f"agent: {flag} does not go with --config: write it into the file", USAGE)
+    try:
+        return load_settings(options.config)
+    except ValueError as error:
+        raise Failure(f"agent: {sentence(error)}", USAGE) from None
+
+
+def _from_flags(options: argparse.Namespace) -> catalog.AgentConfig:
     name = options.name or f"{socket.gethostname()}-{options.bind.rpartition(':')[2]}"
     try:
         _check_flags(options)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from catalog.http.answers import COMMON, empty, failure, json_answer
 from catalog.http.options import Options, parse_bool, parse_index, read_options
 from catalog.http.trouble import Trouble, trouble_of
 from catalog.requests import Request as Asking
+from catalog.server.autopilot import Rules
 
 __all__ = ["Call", "Handler", "Site", "answering"]
 
@@ -40,6 +41,8 @@ class Site:
     name: str
     """Of the agent, and of its node."""
     datacenter: str
+    rules: Rules = field(factory=Rules)
+    """The autopilot's, as this agent has them in its settings."""
 
 
 @frozen

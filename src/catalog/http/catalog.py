@@ -167,5 +167,6 @@ async def node_services(call: Call) -> Response:
 
 
 async def none(call: Call) -> Response:
-    """Return nothing: there is no mesh, and so no proxies and no gateways."""
-    return call.json([])
+    """Return nothing: there is no mesh, and so no proxies and no gateways of a service."""
+    _, headers = await read(call, Lookup(call.part("service", missing="Missing service name")))
+    return call.json([], headers=headers)

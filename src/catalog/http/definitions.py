@@ -83,7 +83,10 @@ def _weights(fields: Fields) -> Weights:
     if "Weights" not in fields:
         return Weights()
     weights = fields.object("Weights")
-    return Weights(weights.number("Passing", 1), weights.number("Warning", 1))
+    passing = weights.number("Passing", 1)
+    if passing < 1:
+        raise Trouble(400, f"Weights.Passing must be greater than 0, not {passing}")
+    return Weights(passing, weights.number("Warning", 1))
 
 
 def check_of(fields: Fields) -> Check:

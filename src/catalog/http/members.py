@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from catalog.config import parse_address
+from catalog.http.answers import empty
 from catalog.http.asking import select
 from catalog.http.calls import Call
 from catalog.http.status import leader_address
@@ -14,7 +16,7 @@ from catalog.http.trouble import Trouble
 from catalog.model import Role
 from catalog.requests import AgentInfo, Info, Member, MemberHealth, Members
 
-__all__ = ["listing", "myself"]
+__all__ = ["listing", "metrics", "myself", "version"]
 
 STATUS: Final = {
     MemberHealth.ALIVE: 1,
@@ -111,3 +113,33 @@ def _statistics(info: AgentInfo, leader: str) -> dict[str, Any]:
         | {name: str(number) for name, number in numbers.items() if number is not None},
         "serf_lan": {"members": str(info.members)},
     }
+
+
+async def version(call: Call) -> Response:
+    """Return which software this is."""
+    info = await call.ask(Info())
+    return call.json({"SHA": "", "BuildDate": "", "HumanVersion": info.version, "FIPS": ""})
+
+
+async def metrics(call: Call) -> Response:
+    """Return the agent's numbers; the format of Prometheus is not served here."""
+    if call.text("format") == "prometheus":
+        return empty(headers={"X-Consul-Reason": "Prometheus is not enabled on this port"})
+    info = await call.ask(Info())
+    numbers = {
+        "members": info.members,
+        "services": info.services,
+        "raft.term": info.term,
+        "raft.commitIndex": info.commit_index,
+        "raft.appliedIndex": info.applied_index,
+        "raft.lastIndex": info.last_index,
+    }
+    gauges = [
+        {"Name": f"catalog.{name}", "Value": number, "Labels": {}}
+        for name, number in numbers.items()
+        if number is not None
+    ]
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    return call.json(
+        {"Timestamp": now, "Gauges": gauges, "Points": [], "Counters": [], "Samples": []}
+    )

@@ -8,7 +8,7 @@ from catalog.http.answers import failure
 from catalog.http.calls import Call, Handler
 from catalog.http.trouble import Trouble
 
-__all__ = ["acl", "config", "connect", "peering"]
+__all__ = ["absent", "acl", "config", "connect", "peering"]
 
 
 def _refusing(status: int, text: str) -> Handler:
@@ -22,3 +22,5 @@ acl = _refusing(401, "ACL support disabled")
 connect = _refusing(500, "Connect must be enabled in order to use this endpoint")
 config = _refusing(500, "Config entries are not supported")
 peering = _refusing(403, "peering is disabled")
+absent = _refusing(501, "not supported by this agent; nothing was changed")
+"""For what Consul has and we have not, so that nobody takes it for done."""

@@ -24,6 +24,7 @@ from catalog.requests import Consistency, Nodes
 
 __all__ = [
     "autopilot_health",
+    "autopilot_rules",
     "autopilot_state",
     "raft_configuration",
     "remove_peer",
@@ -99,6 +100,25 @@ def _server(one: ServerHealth) -> dict[str, Any]:
         "Voter": one.voter,
         "StableSince": since.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
+
+
+async def autopilot_rules(call: Call) -> Response:
+    """Return what the leader may do by itself: the agent's settings, which no call changes."""
+    rules = call.site.rules
+    return call.json(
+        {
+            "CleanupDeadServers": rules.remove_lost,
+            "LastContactThreshold": format_duration(rules.contact_seconds_max),
+            "MaxTrailingLogs": rules.trailing_entries_max,
+            "MinQuorum": rules.voters_min,
+            "ServerStabilizationTime": format_duration(rules.stable_seconds),
+            "RedundancyZoneTag": "",
+            "DisableUpgradeMigration": False,
+            "UpgradeVersionTag": "",
+            "CreateIndex": 0,
+            "ModifyIndex": 0,
+        }
+    )
 
 
 async def autopilot_state(call: Call) -> Response:

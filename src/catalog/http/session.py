@@ -20,6 +20,9 @@ __all__ = ["create", "destroy", "info", "listing", "of_node", "renew"]
 
 SECONDS_BELOW: Final = 1000
 """A lock-delay that is a smaller number means seconds, and no nanoseconds."""
+TTL_SECONDS_MIN: Final = 10.0
+TTL_SECONDS_MAX: Final = 86400.0
+"""Consul's bounds; its clients know them."""
 MISSING: Final = "Missing session"
 
 
@@ -32,7 +35,10 @@ async def create(call: Call) -> Response:
 
 
 def _settings(fields: Fields) -> dict[str, Any]:
-    settings: dict[str, Any] = {"name": fields.text("Name"), "ttl": fields.duration("TTL") or None}
+    ttl = fields.duration("TTL") or None
+    if ttl is not None and not TTL_SECONDS_MIN <= ttl <= TTL_SECONDS_MAX:
+        raise Trouble(400, f"Invalid Session TTL {ttl:g} s: it must be between 10s and 24h")
+    settings: dict[str, Any] = {"name": fields.text("Name"), "ttl": ttl}
     behaviour = fields.text("Behavior")
     if behaviour:
         settings["behaviour"] = Behaviour(behaviour)
