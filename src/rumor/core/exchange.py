@@ -56,6 +56,14 @@ def fingerprint(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> b
     return blake2b(repr((versions, events)).encode(), digest_size=16).digest()
 
 
+def _own_fingerprint(state: State) -> bytes:
+    """Digest our own list, once for each of its changes: at rest, all members ask all the time."""
+    version = state.members.changes, state.happenings.keys
+    if state.fingerprint is None or state.fingerprint[0] != version:
+        state.fingerprint = version, fingerprint(state.members, version[1])
+    return state.fingerprint[1]
+
+
 def digest(members: Iterable[Peer], events: tuple[EventKey, ...] = ()) -> Digest:
     """List the versions of all members that are known, and the events that are remembered."""
     return Digest(tuple(map(version_of, members)), events)
@@ -94,7 +102,7 @@ def on_asked(state: State, call: int, request: Summary | Push) -> None:
     """Answer a peer's request."""
     if isinstance(request, Summary):
         keys = state.happenings.keys
-        same = request.fingerprint == fingerprint(state.members, keys)
+        same = request.fingerprint == _own_fingerprint(state)
         state.out.append(Answer(call, Same() if same else digest(state.members, keys)))
         return
     _take(state, request)
@@ -164,7 +172,7 @@ def exchange_with_random(state: State) -> None:
     state.schedule.set((Due.EXCHANGE, 0), state.now + interval)
     peers = state.members.sample(1, state.random)
     if peers and not _is_under_way(state, Due.EXCHANGE):
-        request = Summary(fingerprint(state.members, state.happenings.keys))
+        request = Summary(_own_fingerprint(state))
         _exchange(state, peers[0].address, request, timer=Due.EXCHANGE)
 
 
@@ -190,7 +198,7 @@ def reconnect(state: State) -> None:
 
 def _first_request(state: State) -> Request:
     if state.members.others:
-        return Summary(fingerprint(state.members, state.happenings.keys))
+        return Summary(_own_fingerprint(state))
     return Push((state.members.myself,), wanted=None, events=state.happenings.events)
 
 

@@ -75,6 +75,7 @@ class Members:
         self._slots: dict[Name, int] = {}  # where in _live
         self._died: dict[Name, float] = {}  # when, the latest last
         self.view: Mapping[Name, Peer] = MappingProxyType(self._peers)
+        self.changes = 0  # counts changes of any record
         self.put(me, 0.0)
 
     def __len__(self) -> int:
@@ -108,6 +109,7 @@ class Members:
     def put(self, peer: Peer, now: float) -> None:
         """Replace a member's record; the caller has asked :func:`supersedes`."""
         name = peer.name
+        self.changes += 1
         self._peers[name] = peer
         self._died.pop(name, None)
         if peer.health in LIVE:
@@ -122,6 +124,7 @@ class Members:
     def forget(self, name: Name) -> Peer:
         """Remove a member altogether."""
         assert name != self.me
+        self.changes += 1
         self._drop_live(name)
         self._died.pop(name, None)
         return self._peers.pop(name)

@@ -192,6 +192,8 @@ class State:
     """How many probes in a row each living member has answered by a detour only."""
     conflicts: dict[Name, float] = field(factory=dict)
     """When a name's second use was last reported."""
+    fingerprint: tuple[tuple[int, tuple[EventKey, ...]], bytes] | None = None
+    """Of our list, with what it was made of: the count of changes, and the events' keys."""
     counts: Counts = field(factory=Counts)
     out: list[Effect] = field(factory=list)
     outbox: list[tuple[Address, Message, Name | None]] = field(factory=list)
@@ -251,6 +253,13 @@ class State:
         waits = (self.backlog or self.events) and self.members.others
         if waits and self.now + interval < next_round:
             self.schedule.set((Due.GOSSIP, 0), self.now + interval)
+        if self.outbox:
+            self._pack()
+        out, self.out = self.out, []
+        return out
+
+    def _pack(self) -> None:
+        """Fill the datagrams of this step with gossip."""
         size = max(self.members.size, SMALL)
         limit = transmit_limit(self.config.transmit_multiplier, size)
         space = self.config.datagram_bytes_max - ENVELOPE_BYTES_MAX - self.overhead
@@ -262,8 +271,6 @@ class State:
             if gossip or not isinstance(message, Gossip):
                 self.out.append(Send(to, message, gossip))
         self.outbox.clear()
-        out, self.out = self.out, []
-        return out
 
     def _draw(self, room: int, limit: int) -> tuple[bytes, ...]:
         """Take gossip of both kinds: each leaves the rest of the datagram to the other.

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
+from itertools import cycle, islice
 from math import inf
 from random import Random
 from typing import Any
@@ -49,6 +50,9 @@ SPINS_MAX = 50
 
 BUFFER_MAX = 1_000
 """What a member that does not read, or cannot send, keeps; more is dropped, as sockets do."""
+
+AUDITS_MAX = 16
+"""Members whose whole lists are looked at in a period; of more, each has its turn."""
 
 LOAD_MAX = 100
 LOAD_EACH_MAX = 10
@@ -96,7 +100,7 @@ class World:
         self.streams = Streams(self)
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = self._port = 0
-        self._load = 0
+        self._load = self._audited = 0
         self.after(self.config.probe_interval, self._audit)
 
     # --- time ---
@@ -286,11 +290,14 @@ class World:
             self._set_alarm(host, core)
 
     def _audit(self) -> None:
-        """Look, once in a period, at the sizes of what the members keep."""
+        """Look, once in a period, at the sizes of what some of the members keep, in turn."""
         self._load = 0
-        for host in self.hosts.values():
+        audited = min(AUDITS_MAX, len(self.hosts))
+        for name in islice(cycle(self.hosts), self._audited, self._audited + audited):
+            host = self.hosts[name]
             if host.core is not None:
                 self.observer.audited(host, host.core.members, host.core.statistics())
+        self._audited = (self._audited + audited) % max(1, len(self.hosts))
         self.after(self.config.probe_interval, self._audit)
 
     # --- effects ---
