@@ -79,7 +79,8 @@ class Versioned(Protocol):
         """Go by the rules of this version from now on; a fresh machine goes by those of 1.
 
         Called at the same entry on every replica, and before `restore` with the version at which
-        the snapshot was taken. It may change the state as the log would: alike everywhere.
+        the snapshot was taken; possibly with the version that is in force already. It may change
+        the state, as a command would: alike everywhere.
         """
         ...
 

@@ -194,7 +194,7 @@ class Sessions:
         return results
 
     def snapshot(self) -> SnapshotData:
-        """The sessions and the machine; in chunks if the machine's is. Equal ones are equal."""
+        """The sessions and the machine, in chunks if the machine's is; equal ones, equal bytes."""
         rows = [
             Row(
                 key,

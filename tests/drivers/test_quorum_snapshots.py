@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -142,16 +143,33 @@ async def test_a_server_that_stops_does_not_wait_for_its_snapshot(make_storage):
     await storage.close()
 
 
-async def test_a_snapshot_that_breaks_in_the_middle_stops_the_server(make_storage):
+def breaks(commands: tuple[bytes, ...]) -> Iterator[bytes]:
+    """Half a snapshot."""
+    yield commands[0]
+    raise KeyError("broken")
+
+
+def mixes(commands: tuple[bytes, ...]) -> Iterator[Any]:
+    """A chunk that is none."""
+    yield commands[0]
+    yield commands[0].decode()
+
+
+def nothing(_: tuple[bytes, ...]) -> Any:
+    """What a forgotten `return` gives."""
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [(breaks, "KeyError"), (mixes, "a chunk is bytes, not str"), (nothing, "not iterable")],
+)
+async def test_a_snapshot_that_breaks_in_the_middle_stops_the_server(
+    make_storage, lines, complaint
+):
     """As one does that breaks at once; the log still has everything."""
     machine = Chunked()
-
-    def broken(commands: tuple[bytes, ...]) -> Iterator[bytes]:
-        yield commands[0]
-        raise KeyError("broken")
-
-    machine.lines = broken
-    with pytest.raises(MachineFailed, match="KeyError"):  # noqa: PT012 - the block is the point
+    machine.lines = lines
+    with pytest.raises(MachineFailed, match=complaint):  # noqa: PT012 - the block is the point
         async with opened(machine, make_storage()) as server:
             await server.wait_leader()
             await server.propose_many([b"x"] * 30)

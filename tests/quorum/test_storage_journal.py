@@ -178,7 +178,7 @@ async def test_a_full_disk_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "at"), [("create", 1), ("write", 1), ("write", 3), ("sync", 1), ("rename", 1)]
+    ("operation", "at"), [("create", 1), ("write", 1), ("write", 2), ("sync", 1), ("rename", 1)]
 )
 async def test_a_snapshot_that_cannot_be_saved_is_all_that_is_lost(operation: str, at: int) -> None:
     """Its space is free again, the older one is in force, and the journal goes on."""

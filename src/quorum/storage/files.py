@@ -27,6 +27,7 @@ from quorum.effects import Persist, Trim
 from quorum.errors import AlreadyFounded, StorageError
 from quorum.events import Recovered
 from quorum.messages import Members, NodeId, SnapshotMark
+from quorum.storage import CHUNK_BYTES
 from quorum.storage.bodies import Opening, pack_opening, pack_trim, pack_write
 from quorum.storage.disk import Disk, File, Lock, Source
 from quorum.storage.format import FRAME_SIZE, Link, seal
@@ -194,15 +195,14 @@ class JournalFiles:
 
     def _write_snapshot(self, file: File, mark: SnapshotMark, chunks: Iterable[bytes]) -> None:
         start = snapshot_head_size(mark)
-        size = checksum = unsynced = 0
-        for chunk in chunks:
+        size = checksum = synced = 0
+        for chunk in _gathered(chunks):
             file.write_at(chunk, start + size)
             size += len(chunk)
             checksum = zlib.crc32(chunk, checksum)
-            unsynced += len(chunk)
-            if unsynced >= SNAPSHOT_SYNC_BYTES and self._layout.sync:
+            if size - synced >= SNAPSHOT_SYNC_BYTES and self._layout.sync:
                 file.sync()
-                unsynced = 0
+                synced = size
         file.write_at(pack_snapshot_head(mark, size, checksum), 0)
 
     def open_snapshot(self, mark: SnapshotMark) -> SnapshotFile:
@@ -354,6 +354,20 @@ class JournalFiles:
         """Refuse to bring a snapshot into force that is not there: the log before it would go."""
         if mark.index > 0 and snapshot_name(mark) not in self._disk.names(self._layout.directory):
             raise StorageError(f"the snapshot at index {mark.index} was not saved")
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks that are worth a write."""
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            yield b"".join(gathered)
+            gathered.clear()
+            size = 0
+    yield b"".join(gathered)
 
 
 def _founding(members: Members) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
@@ -176,20 +176,21 @@ class Applier:
     def _take_snapshot(self) -> SnapshotData:
         try:
             data = self._machine.snapshot()
+            return data if isinstance(data, bytes) else self._chunks(iter(data))
         except Exception as error:
             raise _no_snapshot(error) from error
-        return data if isinstance(data, bytes) else self._chunks(data)
 
-    def _chunks(self, data: Iterable[bytes]) -> Iterator[bytes]:
+    def _chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The machine's chunks, until the server stops; runs in the storage's thread."""
-        chunks = iter(data)
         while not self._closed:
             try:
                 chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                if not isinstance(chunk, bytes):
+                    raise TypeError(f"a chunk is bytes, not {type(chunk).__name__}")  # noqa: TRY301 - the machine's error like any other
             except Exception as error:
                 raise _no_snapshot(error) from error
-            if chunk is None:
-                return
             yield chunk
         raise _Abandoned
 
