@@ -13,7 +13,7 @@ Here they are put together, started, and stopped.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
@@ -25,15 +25,18 @@ from attrs import evolve
 
 import rumor
 from catalog.api import Catalog
-from catalog.config import Address, AgentConfig, format_address, parse_address
+from catalog.config import AgentConfig, format_address, parse_address
 from catalog.errors import CatalogError, StartError, Unavailable
 from catalog.events import Events, FireEvent
 from catalog.forward import Local, Remote
+from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Reload
 from catalog.model import Role
 from catalog.node.checks import Checker
 from catalog.node.happenings import Happenings
 from catalog.node.keeper import Keeper
 from catalog.node.keyring import load_keyring
+from catalog.node.keys import change_keys
+from catalog.node.meeting import meet, resolve
 from catalog.node.place import Place
 from catalog.node.roster import Roster
 from catalog.requests import (
@@ -74,8 +77,6 @@ T = TypeVar("T")
 
 LEAVE_SECONDS_MAX: Final = 5.0
 """How long each step of leaving may take."""
-RETRY_JOIN_SECONDS: Final = 0.25
-"""Between two attempts to meet the others."""
 
 
 class Agent(Catalog):
@@ -93,6 +94,10 @@ class Agent(Catalog):
         nursery: trio.Nursery,
     ) -> None:
         random = Random()
+        self.left = trio.Event()
+        """Set once the agent has left; whoever runs it may then end it."""
+        self.reloader: Callable[[], Awaitable[tuple[str, ...]]] | None = None
+        """Reads the settings again; whoever runs the agent may set it. See `Reload`."""
         self._config = config
         self._door = door
         self._gossip = gossip
@@ -177,18 +182,39 @@ class Agent(Catalog):
                 await self._keeper.clear()
         except CatalogError as error:
             log.warning("%s leaves with services registered: %s", self.name, error)
-        if self._voter is not None:
-            with trio.move_on_after(LEAVE_SECONDS_MAX):
-                await self._voter.hand_over()
+        await self.hand_over()
         await self._gossip.leave()
         if self._voter is not None:
             with trio.move_on_after(LEAVE_SECONDS_MAX):
                 await self._voter.wait_removed()
+        self.left.set()
+
+    async def hand_over(self) -> None:
+        """Have another server lead, if this one does: before it stops for a while."""
+        if self._voter is not None:
+            with trio.move_on_after(LEAVE_SECONDS_MAX):
+                await self._voter.hand_over()
+
+    def renew_certificates(self) -> None:
+        """Read the files of TLS again, for the connections to come.
+
+        Raises:
+            ConfigError: they do not fit; the old ones hold.
+
+        """
+        if self._trust is not None:
+            self._trust.renew()
 
     async def check(self) -> None:
         """Raise `AgentFailed` if the agent is about to stop, and so to blame for other errors."""
         if self._voter is not None:
             await self._voter.check()
+
+    async def _join_others(self, addresses: Sequence[str]) -> int:
+        try:
+            return await self._gossip.join([await resolve(address) for address in addresses])
+        except (rumor.JoinFailed, StartError) as error:
+            raise Unavailable(str(error)) from error
 
     # Answering.
 
@@ -210,24 +236,22 @@ class Agent(Catalog):
                 return self._keeper.checks()
             case Report():
                 self._keeper.hear(request)
-            case RegisterLocalCheck(check, service_id):
-                return await self._keeper.register_check(check, service_id)
-            case DeregisterLocalCheck(check_id):
-                return await self._keeper.deregister_check(check_id)
-            case Maintain(service_id, enable, reason):
-                return await self._keeper.maintain(service_id, reason if enable else None)
-            case LocalServices():
-                return tuple(one for _, one in sorted(self._keeper.local.services.items()))
-            case LocalChecks():
-                return self._keeper.checks()
-            case Report():
-                self._keeper.hear(request)
             case Heartbeat():
                 self._keeper.heartbeat(request)
             case FireEvent():
                 return await self._happenings.fire(request)
             case Events():
                 return await self._happenings.list(request)
+            case ChangeKeys():
+                return await change_keys(self._gossip, request)
+            case JoinOthers(addresses):
+                return await self._join_others(addresses)
+            case Reload():
+                if self.reloader is None:
+                    raise ValueError("this agent has no configuration file that it could reload")
+                return await self.reloader()
+            case Leave():
+                self._nursery.start_soon(self.leave)
             case Members():
                 return tuple(known.to_member() for known in self._roster.known.values())
             case Info():
@@ -340,7 +364,7 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
                 )
                 # Whoever we join asks back at our door.
                 nursery.start_soon(door.run)
-                await _join(config, gossip, home)
+                await meet(config, gossip, None if home is None else home.founding)
                 await agent.start()
                 try:
                     yield agent
@@ -374,50 +398,6 @@ async def _open_gossip(
             yield gossip
     except (rumor.ConfigError, rumor.MetaTooLarge) as error:
         raise StartError(str(error)) from error
-
-
-async def _join(config: AgentConfig, gossip: rumor.Agent, home: Home | None) -> None:
-    """Meet the others: those named, and those remembered; or be met by somebody meanwhile.
-
-    On three machines that start together each may name another one, none of which is up yet. So
-    all listen while they try. Nothing is founded before this is over.
-    """
-    founding = None if home is None else home.founding
-    remembered = () if founding is None else founding.seeds
-    give_up = trio.current_time() + config.retry_join
-    said = False
-    while True:
-        try:
-            seeds = [await _resolve(address) for address in (*config.join, *remembered)]
-            await gossip.join(seeds)
-        except (rumor.JoinFailed, StartError) as error:
-            if len(gossip.members) > 1:
-                return
-            if not config.join or (founding is not None and founding.agreed):
-                log.warning("%s", error)  # the whole cluster may be starting again
-                return
-            where = ", ".join(config.join)
-            if trio.current_time() >= give_up:
-                raise StartError(
-                    f"nobody answers at {where}: start an agent there first, and see that its "
-                    f"cluster is {config.cluster!r} ({error})"
-                ) from error
-            if not said:
-                log.info("nobody answers yet at %s; trying again", where)
-            said = True
-            await trio.sleep(RETRY_JOIN_SECONDS)
-        else:
-            return
-
-
-async def _resolve(text: str) -> Address:
-    host, port = parse_address(text, what="join")
-    try:
-        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-    except OSError as error:
-        raise StartError(f"join {text!r}: the name cannot be resolved: {error}") from error
-    address = found[0][4]
-    return str(address[0]), int(address[1])
 
 
 def _sole(group: BaseException) -> BaseException:

@@ -138,6 +138,9 @@ class AgentConfig:
     """Addresses of some agents of the cluster; one that answers is enough."""
     retry_join: float = field(default=0.0, kw_only=True)
     """For how many seconds these are tried at the start before it fails; 0: once."""
+    leave_on_terminate: bool | None = field(default=None, kw_only=True)
+    """Whether `catalog agent` leaves for good at SIGTERM and SIGINT. `None`: a client does; a
+    server hands over leadership, stops, and stays a voter, so that it may come back."""
     bootstrap_expect: int = field(default=0, kw_only=True)
     """How many servers found the cluster together: 1, or better 3 or 5. The same on each of them;
     not needed any more once a server has its data. A server that finds a cluster founded joins it
@@ -198,6 +201,11 @@ class AgentConfig:
                 f"bind {self.bind!r} listens everywhere, but nobody can connect to such an "
                 f"address: say in advertise where others reach this agent"
             )
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the command leaves for good at a signal."""
+        return not self.server if self.leave_on_terminate is None else self.leave_on_terminate
 
     def trust(self) -> Trust | None:
         """Return what the agent shows and checks by TLS; raise `ConfigError` for unfit files."""

@@ -40,10 +40,35 @@ def server_role(datacenter: str) -> str:
 
 
 @frozen
-class Trust:
-    """Files (PEM) that an agent or a user shows and checks; read once, when this value is made.
+class ServersOnly(quorum.Tls):
+    """TLS for consensus: the other end proves its name, and that it is a server."""
 
-    A certificate that expires ends no connection, and prevents new ones.
+    role: str = ""
+    """A name that every server's certificate bears."""
+
+    @property
+    def contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """What OpenSSL reads the files into."""
+        return self._dialling, self._accepting
+
+    async def dial(self, stream: trio.SocketStream, name: str) -> SecureStream:
+        """See `quorum.Tls.dial`."""
+        secure = await super().dial(stream, name)
+        _check_server(secure, self.role)
+        return secure
+
+    async def accept(self, stream: trio.SocketStream) -> SecureStream:
+        """See `quorum.Tls.accept`."""
+        secure = await super().accept(stream)
+        _check_server(secure, self.role)
+        return secure
+
+
+@frozen
+class Trust:
+    """Files (PEM) that an agent or a user shows and checks; read when this value is made.
+
+    A certificate that expires ends no connection, and prevents new ones: see `renew`.
 
     Raises:
         ConfigError: the files are not there, or do not fit each other.
@@ -59,6 +84,7 @@ class Trust:
     datacenter: str = field(default="dc1", kw_only=True)
     _dialling: ssl.SSLContext = field(init=False, repr=False, eq=False)
     _accepting: ssl.SSLContext = field(init=False, repr=False, eq=False)
+    _consensus: ServersOnly = field(init=False, repr=False, eq=False)
 
     @_dialling.default
     def _make_dialling(self) -> ssl.SSLContext:
@@ -69,6 +95,10 @@ class Trust:
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
         context.num_tickets = 0  # sessions are not resumed
         return context
+
+    @_consensus.default
+    def _make_consensus(self) -> ServersOnly:
+        return ServersOnly(self.cert, self.key, self.ca, server_role(self.datacenter))
 
     def _context(self, side: int) -> ssl.SSLContext:
         context = ssl.SSLContext(side)
@@ -102,28 +132,23 @@ class Trust:
         await _shake_hands(secure)
         return secure
 
+    @property
     def for_consensus(self) -> quorum.Tls:
-        """Return what servers show and check among themselves."""
-        return ServersOnly(self.cert, self.key, self.ca, server_role(self.datacenter))
+        """What servers show and check among themselves."""
+        return self._consensus
 
+    def renew(self) -> None:
+        """Read the files again, for the connections to come; authorities are added, never removed.
 
-@frozen
-class ServersOnly(quorum.Tls):
-    """TLS for consensus: the other end proves its name, and that it is a server."""
+        Raises:
+            ConfigError: they do not fit; the old ones hold.
 
-    role: str = field(kw_only=False, default="")
-
-    async def dial(self, stream: trio.SocketStream, name: str) -> SecureStream:
-        """See `quorum.Tls.dial`."""
-        secure = await super().dial(stream, name)
-        _check_server(secure, self.role)
-        return secure
-
-    async def accept(self, stream: trio.SocketStream) -> SecureStream:
-        """See `quorum.Tls.accept`."""
-        secure = await super().accept(stream)
-        _check_server(secure, self.role)
-        return secure
+        """
+        Trust(self.ca, self.cert, self.key)
+        contexts = (self._dialling, self._accepting, *self._consensus.contexts)
+        for context in contexts:
+            context.load_cert_chain(self.cert, self.key, password="")
+            context.load_verify_locations(cafile=self.ca)
 
 
 async def begins_with_tls(stream: trio.SocketStream) -> bool:

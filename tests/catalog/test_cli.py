@@ -125,7 +125,7 @@ def test_the_flags_of_an_agent_become_its_settings(tmp_path: Path) -> None:
     flags = f"agent --server --bootstrap-expect 3 --data-dir {tmp_path} --name n1 --cluster c"
     more = "--bind 127.0.0.1:1 --join 127.0.0.1:2 --join 127.0.0.1:3 --datacenter d"
 
-    config = configure(parse([*flags.split(), *more.split()]))
+    config = configure(parse([*flags.split(), *more.split()])).config
 
     assert config.server
     assert (config.name, config.cluster, config.datacenter) == ("n1", "c", "d")
@@ -135,7 +135,7 @@ def test_the_flags_of_an_agent_become_its_settings(tmp_path: Path) -> None:
 
 def test_a_dev_agent_is_one_server_in_memory() -> None:
     """Without any other flag it needs nobody and keeps nothing."""
-    config = configure(parse(["agent", "--dev"]))
+    config = configure(parse(["agent", "--dev"])).config
 
     assert (config.server, config.bootstrap_expect, config.data_dir) == (True, 1, None)
 

@@ -272,7 +272,7 @@ async def test_servers_that_start_together_find_each_other(tmp_path: Path, capsy
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_agent_leaves_at_a_signal(number: signal.Signals) -> None:
-    """It says where it listens, and that it leaves; status 0, for that is what it was told."""
+    """It says where it listens, and that it stops; status 0, for that is what it was told."""
     address = free()
     with start("--dev", "--bind", address) as process:
         try:
@@ -286,5 +286,5 @@ def test_an_agent_leaves_at_a_signal(number: signal.Signals) -> None:
             process.kill()
 
     assert (0, "") == (process.returncode, out)
-    assert "leaving" in err
+    assert "stopping" in err
     assert "Traceback" not in err

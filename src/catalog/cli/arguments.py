@@ -86,10 +86,11 @@ def _add_agent(commands: Any) -> None:
     agent = _command(
         commands,
         "agent",
-        "run an agent until SIGINT or SIGTERM, then leave the cluster",
+        "run an agent until SIGINT or SIGTERM; then a client leaves, a server stops",
         epilog="""\
 One address carries everything: TCP for consensus, gossip exchanges and questions, UDP for gossip.
-A second signal ends the agent at once, without leaving.
+A second signal ends the agent at once. A server that stops hands over leadership and stays a voter;
+`catalog leave` makes any agent leave for good.
 
 examples:
   catalog agent --dev
@@ -102,6 +103,12 @@ examples:
     _add_server_flags(agent)
     _add_gossip_flags(agent)
     _add_interface_flags(agent)
+    agent.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings and services, as TOML, in place of all other flags; read again at SIGHUP",
+    )
     agent.add_argument(
         "--dev", action="store_true", help="one server, in memory: no other flag of a server's"
     )

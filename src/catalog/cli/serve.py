@@ -92,7 +92,7 @@ class Run:
         log.info("%s listens on %s; Ctrl-C %s", agent.name, agent.address, what)
         agent.reloader = self._reload
         async with trio.open_nursery() as nursery:
-            await self.interfaces.start(agent, config.datacenter, nursery)
+            await self.interfaces.start(agent, config, nursery)
             nursery.start_soon(register, agent, self.settings)
             nursery.start_soon(self._wait_left, agent)
             await self._stop.wait()

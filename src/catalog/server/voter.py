@@ -182,7 +182,7 @@ class Voter:
             founding.cluster_id,
             listener=self._doorway,
             config=config.raft,
-            tls=None if self._trust is None else self._trust.for_consensus(),
+            tls=None if self._trust is None else self._trust.for_consensus,
         )
         async with quorum.open_server(
             config.name,
