@@ -70,7 +70,7 @@ class QueryTable:
             self._claim()
 
     def resolve(self, name: str) -> PreparedQuery | None:
-        """Return the query that an id or a name means, its template filled in."""
+        """Return the query that an id or a name means, its template filled in; `None`: none."""
         query = self._rows.get(name) or self._rows.get(self._by_name.get(name, ""))
         if query is None:
             for length in range(len(name), -1, -1):
@@ -80,7 +80,10 @@ class QueryTable:
                 query = self._catch_all() if length == 0 else None
         if query is None or query.template is None:
             return query
-        return _filled_in(query, name)
+        try:
+            return _filled_in(query, name)
+        except ValueError:
+            return None  # what it makes of this name is no service, tag or node
 
     def commit(self, index: int) -> bool:
         """End an entry: return whether it changed anything here."""

@@ -211,3 +211,48 @@ def test_one_pass_makes_the_catalog_agree(
     assert difference(local, view) == ()
     assert local.services == {one.service.id: one.service for one in view.instances}
     assert local.checks == {state.id: state for one in view.instances for state in one.checks}
+
+
+def test_a_check_alone_goes_with_its_service(local: Local) -> None:
+    """And with it its maintenance."""
+    local.register_check(TtlCheck(5, id="extra"), "web", now=0.0)
+    local.maintain("web", "why")
+    local.deregister("web")
+
+    assert local.checks == {}
+    assert local.entries() == ()
+
+
+def test_a_check_alone_needs_an_id_of_its_own_and_its_service(local: Local) -> None:
+    """Nothing is registered otherwise."""
+    before = local.entries()
+    local.register(Service("db"), now=0.0)
+    with pytest.raises(ValueError, match="needs an id"):
+        local.register_check(TtlCheck(5), "", now=0.0)
+    with pytest.raises(ValueError, match="belongs to service 'web'"):
+        local.register_check(TtlCheck(5, id="c"), "db", now=0.0)
+    with pytest.raises(NotRegistered, match="gone"):
+        local.register_check(TtlCheck(5, id="x"), "gone", now=0.0)
+
+    assert before == local.entries()
+
+
+def test_a_check_may_leave_its_service(local: Local) -> None:
+    """Or be replaced by one that is registered alone, and stays with the service."""
+    local.register_check(TtlCheck(7, id="c"), "web", now=0.0)
+    (entry,) = local.entries()
+    assert (7.0, "web") == (entry.definition.ttl, entry.service.name)
+    assert local.services["web"].checks == ()
+
+    local.deregister_check("c")
+    assert local.entries() == ()
+    with pytest.raises(NotRegistered):
+        local.deregister_check("c")
+
+
+def test_only_a_service_is_condemned(local: Local) -> None:
+    """A check of the node that is critical for too long leaves nothing to do, nor a deadline."""
+    local.register_check(TtlCheck(5, id="n", deregister_critical_after=60), "", now=0.0)
+
+    assert local.condemned(now=100.0) == ()
+    assert local.deadline == 10.0
