@@ -105,11 +105,11 @@ async def test_relays_bring_answers_that_get_lost(autojump_clock: Clock) -> None
     network = MemoryNetwork(Random(5))
     async with cluster(12, network.open_port) as agents:
         network.loss = 0.25
-        alone = sum([len(await ask(agents[0])) for _ in range(10)])
-        relayed = sum([len(await ask(agents[0], relays=4)) for _ in range(10)])
+        alone = sum([len(await ask(agents[0])) for _ in range(5)])
+        relayed = sum([len(await ask(agents[0], relays=4)) for _ in range(5)])
 
-        assert alone < 112
-        assert relayed > 115
+        assert alone < 54
+        assert relayed > 56
 
 
 async def test_nonsense_and_too_much_are_refused(autojump_clock: Clock) -> None:

@@ -18,9 +18,13 @@ from rumor.events import (
     Departed,
     Described,
     Event,
+    Happened,
     Introduced,
+    Queried,
     Received,
+    Replied,
     Unanswered,
+    Unasked,
 )
 from rumor.messages import (
     META_BYTES_MAX,
@@ -36,9 +40,15 @@ from rumor.messages import (
     Ping,
     PingRequest,
     Push,
+    Query,
+    QueryAck,
+    QueryAnswer,
+    QueryRelay,
     Same,
+    StreamAck,
     Summary,
     Suspect,
+    UserEvent,
     Version,
 )
 from rumor.testing import Bench, address_of, alive
@@ -134,17 +144,45 @@ pushes = st.builds(
     st.none() | st.lists(names, max_size=3).map(tuple),
 )
 versions = st.lists(st.builds(Version, names, numbers, healths, numbers), max_size=3).map(tuple)
+answers = st.builds(QueryAck, numbers, names) | st.builds(
+    QueryAnswer, numbers, names, st.just(b"answer")
+)
 messages = st.one_of(
     st.just(Gossip()),
     st.builds(Ping, numbers, names, names),
     st.builds(PingRequest, numbers, names, names, addresses),
     st.builds(Ack, numbers, names),
     st.builds(Nack, numbers, names),
+    answers,
+    st.builds(QueryRelay, names, answers),
+)
+queries = st.builds(
+    Query,
+    *(numbers, names, numbers, numbers, st.just("q"), st.just(b""), addresses, numbers),
+    st.booleans(),
+    numbers,
+    st.lists(names, max_size=2).map(tuple),
+    st.just(()) | st.just((("role", "db"),)),
+)
+words = (
+    updates
+    | queries
+    | st.builds(UserEvent, numbers, names, numbers, numbers, st.just("e"), st.just(b""))
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(Received, addresses, messages, st.lists(updates, max_size=3).map(tuple)),
+    st.builds(Received, addresses, messages, st.lists(words, max_size=3).map(tuple)),
+    st.builds(Queried, tag=numbers, name=st.just("q"), acks=st.booleans(), relays=numbers),
+    st.builds(Replied, queries, st.just(b"answer")),
+    st.builds(Unasked, numbers),
+    st.builds(Happened, numbers, st.just("e"), st.just(b"")),
     st.builds(Asked, numbers, st.one_of(st.builds(Summary, st.just(b"f" * 16)), pushes)),
-    st.builds(Answered, numbers, st.one_of(st.just(Same()), st.builds(Digest, versions), pushes)),
+    st.builds(
+        Answered,
+        numbers,
+        st.one_of(
+            st.just(Same()), st.builds(Digest, versions), pushes, st.builds(StreamAck, names)
+        ),
+    ),
     st.builds(Unanswered, numbers),
     st.builds(Introduced, numbers, st.lists(addresses, max_size=2).map(tuple)),
     st.builds(Described, st.binary(max_size=3)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ from rumor.fields import check_address, check_name
 from rumor.guard import OVERHEAD_BYTES
 from rumor.keyring import Keyring
 from rumor.messages import Address, Name, Peer
-from rumor.snapshot import Snapshot
+from rumor.snapshot import Snapshot, SnapshotFile
 from rumor.trio.agent import Agent
 from rumor.trio.mail import Mail, guard_of
 from rumor.trio.ports import OpenPort, open_sockets
@@ -83,28 +83,15 @@ async def open_agent(
     encoded = encode_meta(meta)
     guard = guard_of(name, keyring, cluster)
     file = open_snapshot(snapshot, cluster, name, rejoin_after_leave=rejoin_after_leave)
+    before = Snapshot() if file is None else file.state
+    known = list(before.members.values())
+    chance.shuffle(known)
     port = await open_port(bind, listener=listener)
-
-    def make(nursery: trio.Nursery) -> Agent:
-        before = Snapshot() if file is None else file.state
-        swim = Swim(
-            Peer(name, advertise or port.address, before.incarnation, meta=encoded),
-            config,
-            now=trio.current_time(),
-            random=chance,
-            encode=encode,
-            tags_of=tags_of,
-            overhead=0 if guard is None else OVERHEAD_BYTES,
-            clock=before.clock,
-        )
-        mail = Mail(name, port, wire, guard, Traffic())
-        recorder = None if file is None else Recorder(file, swim, config.tombstone_time)
-        return Agent(swim, mail, config, nursery, keyring=keyring, recorder=recorder)
-
     try:
-        known = [] if file is None else list(file.state.members.values())
-        chance.shuffle(known)
-        async with _running(make) as (agent, nursery):
+        me = Peer(name, advertise or port.address, before.incarnation, meta=encoded)
+        mail = Mail(name, port, wire, guard, Traffic())
+        swim = _swim(me, config, chance, mail, before.clock)
+        async with _running(swim, mail, config, keyring, file) as (agent, nursery):
             await _join_if_possible(agent, [*seeds, *known[:REJOIN_MAX]])
             nursery.start_soon(_rejoin, agent, known[REJOIN_MAX:])
             yield agent
@@ -113,14 +100,28 @@ async def open_agent(
         await trio.aclose_forcefully(port.listener)
 
 
+def _swim(me: Peer, config: Config, chance: Random, mail: Mail, clock: int) -> Swim:
+    return Swim(
+        me,
+        config,
+        now=trio.current_time(),
+        random=chance,
+        encode=encode,
+        tags_of=tags_of,
+        overhead=0 if mail.guard is None else OVERHEAD_BYTES,
+        clock=clock,
+    )
+
+
 @asynccontextmanager
 async def _running(
-    make: Callable[[trio.Nursery], Agent],
+    swim: Swim, mail: Mail, config: Config, keyring: Keyring | None, file: SnapshotFile | None
 ) -> AsyncIterator[tuple[Agent, trio.Nursery]]:
     """Run an agent; what the body raises comes out as it is, and not in a group."""
+    recorder = None if file is None else Recorder(file, swim, config.tombstone_time)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        agent = make(nursery)
+        agent = Agent(swim, mail, config, nursery, keyring=keyring, recorder=recorder)
         nursery.start_soon(agent.run)
         try:
             yield agent, nursery
