@@ -16,6 +16,7 @@ from catalog.http import (
     coordinate,
     event,
     health,
+    keyring,
     kv,
     members,
     off,
@@ -81,11 +82,11 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "agent/health/service/name/{service:path}": {"GET": agent.health_by_name},
     "agent/metrics": {"GET": members.metrics},
     "agent/version": {"GET": members.version},
-    "agent/monitor": {"GET": off.absent},
-    "agent/join/{address:path}": {"PUT": off.absent},
+    "agent/monitor": {"GET": members.monitor},
+    "agent/join/{address:path}": {"PUT": members.join},
     "agent/force-leave/{node:path}": {"PUT": off.absent},
-    "agent/leave": {"PUT": off.absent},
-    "agent/reload": {"PUT": off.absent},
+    "agent/leave": {"PUT": members.leave},
+    "agent/reload": {"PUT": members.reload},
     # User events.
     "event/fire/{name:path}": {"PUT": event.fire},
     "event/list": {"GET": event.listing},
@@ -107,7 +108,12 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "operator/autopilot/configuration": {"GET": operator.autopilot_rules, "PUT": off.absent},
     "operator/autopilot/health": {"GET": operator.autopilot_health},
     "operator/autopilot/state": {"GET": operator.autopilot_state},
-    "operator/keyring": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), off.absent),
+    "operator/keyring": {
+        "GET": keyring.listing,
+        "POST": keyring.install,
+        "PUT": keyring.use,
+        "DELETE": keyring.remove,
+    },
     "operator/usage": {"GET": operator.usage},
     "snapshot": {"GET": snapshot.get, "PUT": snapshot.put},
     # What is off.
@@ -130,9 +136,15 @@ def build_app(site: Site) -> Starlette:
         Route(f"/v1/{path}", answering(site, handlers), methods=METHODS)
         for path, handlers in ROUTES.items()
     ]
+    routes.append(Route("/", _greeting))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http, Exception: _fault})
     app.router.redirect_slashes = False  # a slash at the end of a key belongs to it
     return app
+
+
+async def _greeting(_: Request) -> Response:
+    """Answer 200 where Consul has its pages for people: health checks look there."""
+    return Response("Consul Agent: UI disabled.", media_type="text/plain", headers=COMMON)
 
 
 async def _http(_: Request, error: Exception) -> Response:

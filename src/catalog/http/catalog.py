@@ -129,7 +129,9 @@ async def services(call: Call) -> Response:
 
 
 def tagged(call: Call, found: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """Return the instances that have every tag that the call names."""
+    """Return the instances that have every tag that the call names; peers have none."""
+    if call.text("peer"):
+        return ()
     tags = call.texts("tag")
     return tuple(one for one in found if all(tag in one.service.tags for tag in tags))
 

@@ -16,12 +16,19 @@ from catalog.requests import Coordinates, Members
 
 __all__ = ["datacenters", "node", "nodes", "update"]
 
+ORIGIN = (0.0,) * 8
+"""Where a node is before anything was measured."""
+
 
 async def datacenters(call: Call) -> Response:
     """Return the servers' places, by data centre."""
     found, _ = await read(call, Coordinates())
-    servers = {one.name for one in await call.ask(Members()) if one.role is Role.SERVER}
-    places = [coordinate(one) for one in found if one.node in servers]
+    known = {one.node: one for one in found}
+    places = [
+        coordinate(known.get(one.name) or Coordinate(one.name, ORIGIN))
+        for one in await call.ask(Members())
+        if one.role is Role.SERVER
+    ]
     area = {
         "Datacenter": call.site.datacenter,
         "AreaID": "wan",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from catalog.config import parse_address
+from catalog.config import PORT, format_address, parse_address
+from catalog.housekeeping import JoinOthers, Leave, Reload
 from catalog.http.answers import empty
 from catalog.http.asking import select
 from catalog.http.calls import Call
@@ -16,7 +18,7 @@ from catalog.http.trouble import Trouble
 from catalog.model import Role
 from catalog.requests import AgentInfo, Info, Member, MemberHealth, Members
 
-__all__ = ["listing", "metrics", "myself", "version"]
+__all__ = ["join", "leave", "listing", "metrics", "monitor", "myself", "reload", "version"]
 
 STATUS: Final = {
     MemberHealth.ALIVE: 1,
@@ -25,6 +27,7 @@ STATUS: Final = {
     MemberHealth.FAILED: 4,
 }
 """Serf's numbers; a suspect counts as alive there."""
+LEVELS: Final = {"", "trace", "debug", "info", "warn", "error"}
 PROTOCOL: Final = {
     "ProtocolMin": 1,
     "ProtocolMax": 5,
@@ -113,6 +116,33 @@ def _statistics(info: AgentInfo, leader: str) -> dict[str, Any]:
         | {name: str(number) for name, number in numbers.items() if number is not None},
         "serf_lan": {"members": str(info.members)},
     }
+
+
+async def join(call: Call) -> Response:
+    """Have the agent meet another one."""
+    address = call.part("address", missing="Missing address")
+    if not address.rpartition(":")[2].isdigit() or address.count(":") != 1:
+        address = format_address((address.strip("[]"), PORT))
+    await call.ask(JoinOthers((address,)))
+    return empty()
+
+
+async def leave(call: Call) -> Response:
+    """Have the agent leave the cluster, and stop where it runs by itself, after this answer."""
+    return Response(background=BackgroundTask(call.ask, Leave()))
+
+
+async def reload(call: Call) -> Response:
+    """Have the agent read its configuration file again."""
+    await call.ask(Reload())
+    return empty()
+
+
+async def monitor(call: Call) -> Response:
+    """Refuse to stream the log; it is on the agent's standard error."""
+    if call.text("loglevel").lower() not in LEVELS:
+        raise Trouble(400, f"Unknown log level: {call.text('loglevel')!r}")
+    raise Trouble(500, "the log is not served over HTTP; it is on the agent's standard error")
 
 
 async def version(call: Call) -> Response:

@@ -22,5 +22,5 @@ acl = _refusing(401, "ACL support disabled")
 connect = _refusing(500, "Connect must be enabled in order to use this endpoint")
 config = _refusing(500, "Config entries are not supported")
 peering = _refusing(403, "peering is disabled")
-absent = _refusing(501, "not supported by this agent; nothing was changed")
+absent = _refusing(500, "not supported by this agent; nothing was changed")
 """For what Consul has and we have not, so that nobody takes it for done."""
