@@ -14,7 +14,7 @@ from quorum.events import Recovered
 from quorum.machine import SnapshotData
 from quorum.messages import SnapshotMark
 
-__all__ = ["CHUNK_BYTES", "Recovered", "Storage", "StoredSnapshot"]
+__all__ = ["CHUNK_BYTES", "IncomingSnapshot", "Recovered", "Storage", "StoredSnapshot"]
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a snapshot that are asked of a storage at a time."""
@@ -34,6 +34,27 @@ class StoredSnapshot(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+        ...
+
+
+class IncomingSnapshot(Protocol):
+    """A snapshot that comes in pieces; it is nowhere until it is saved, whatever happens."""
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Add the next bytes. Raise `SnapshotFailed` if they could not be kept."""
+        ...
+
+    async def save(self) -> None:
+        """Make it durable; see `Storage.save_snapshot`."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of what is not saved; may be called twice, and after `save`."""
         ...
 
 
@@ -70,6 +91,10 @@ class Storage(Protocol):
         thread, and never whole in memory. If that raises, so does this. Raise `SnapshotFailed` if
         there is no such snapshot now and all else is as it was; any other error ends the server.
         """
+        ...
+
+    async def receive_snapshot(self, mark: SnapshotMark) -> IncomingSnapshot:
+        """Begin to keep a snapshot that comes from elsewhere, a piece at a time."""
         ...
 
     async def open_snapshot(self, mark: SnapshotMark) -> StoredSnapshot:

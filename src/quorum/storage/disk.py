@@ -99,6 +99,15 @@ class Disk(Protocol):
         ...
 
 
+def finish(disk: Disk, file: File, path: Path, name: str, *, sync: bool) -> None:
+    """Make a file durable, then give it this name, durably: it is there with all of it, or not."""
+    if sync:
+        file.sync()
+    disk.rename(path, path.with_name(name))
+    if sync:
+        disk.sync_directory(path.parent)
+
+
 class _RealFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

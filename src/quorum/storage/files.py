@@ -14,9 +14,7 @@ oldest first and one by one, so that a crash cannot leave a hole.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -27,17 +25,17 @@ from quorum.effects import Persist, Trim
 from quorum.errors import AlreadyFounded, StorageError
 from quorum.events import Recovered
 from quorum.messages import Members, NodeId, SnapshotMark
-from quorum.storage import CHUNK_BYTES
 from quorum.storage.bodies import Opening, pack_opening, pack_trim, pack_write
-from quorum.storage.disk import Disk, File, Lock, Source
+from quorum.storage.disk import Disk, File, Lock, finish
 from quorum.storage.format import FRAME_SIZE, Link, seal
 from quorum.storage.recovery import Kept, Recovery, Segment, corrupt, recover
 from quorum.storage.replay import Outline
 from quorum.storage.snapshots import (
+    Draft,
+    SnapshotFile,
     check_snapshot,
-    pack_snapshot_head,
+    gathered,
     parse_snapshot_name,
-    snapshot_head_size,
     snapshot_name,
 )
 
@@ -47,9 +45,6 @@ SEGMENT_BYTES = 64 << 20
 FILL_BYTES = 1 << 20
 """Zeros written ahead at a time: a sync that does not change the file's size costs half as much
 (`benchmarks/journal.py`). Records above a quarter of it extend the file themselves."""
-
-SNAPSHOT_SYNC_BYTES = 16 << 20
-"""Bytes of a snapshot that wait for a sync at most: the log's syncs must not queue behind more."""
 
 _TEMPORARY = ".new"
 
@@ -74,23 +69,6 @@ class Layout:
     sync: bool = True
     segment_bytes: int = SEGMENT_BYTES
     fill_bytes: int = FILL_BYTES
-
-
-@frozen
-class SnapshotFile:
-    """A durable snapshot, open for reading: the data in its file."""
-
-    source: Source
-    start: int
-    size: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        """So many bytes of the data from this place, fewer only where it ends."""
-        return self.source.read_at(size, self.start + offset)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.source.close()
 
 
 def segment_name(number: int) -> str:
@@ -180,30 +158,18 @@ class JournalFiles:
         After an error the directory is as it was, whatever has failed: no journal's data went
         through the file that is given up.
         """
-        name = snapshot_name(mark)
-        temporary = self._layout.directory / f"{name}.{next(self._serial)}{_TEMPORARY}"
-        file = self._disk.create(temporary)
+        draft = self.draft_snapshot(mark)
         try:
-            self._write_snapshot(file, mark, chunks)
-            self._finish(file, temporary, name)
-        except BaseException:
-            with suppress(OSError):
-                self._disk.remove(temporary)  # a full disk needs the space
-            raise
+            for chunk in gathered(chunks):
+                draft.write(chunk)
+            draft.save()
         finally:
-            file.close()
+            draft.discard()
 
-    def _write_snapshot(self, file: File, mark: SnapshotMark, chunks: Iterable[bytes]) -> None:
-        start = snapshot_head_size(mark)
-        size = checksum = synced = 0
-        for chunk in _gathered(chunks):
-            file.write_at(chunk, start + size)
-            size += len(chunk)
-            checksum = zlib.crc32(chunk, checksum)
-            if size - synced >= SNAPSHOT_SYNC_BYTES and self._layout.sync:
-                file.sync()
-                synced = size
-        file.write_at(pack_snapshot_head(mark, size, checksum), 0)
+    def draft_snapshot(self, mark: SnapshotMark) -> Draft:
+        """Begin a snapshot; it is nowhere until it is saved. Any thread may call this."""
+        name = f"{snapshot_name(mark)}.{next(self._serial)}{_TEMPORARY}"
+        return Draft(self._disk, self._layout.directory / name, mark, sync=self._layout.sync)
 
     def open_snapshot(self, mark: SnapshotMark) -> SnapshotFile:
         """Open a snapshot for reading, and check all of it. Any thread may call this."""
@@ -317,19 +283,11 @@ class JournalFiles:
             for part in parts:
                 file.write_at(part, offset)
                 offset += len(part)
-            self._finish(file, temporary, name)
+            finish(self._disk, file, temporary, name, sync=self._layout.sync)
         except BaseException:
             file.close()
             raise
         return file
-
-    def _finish(self, file: File, temporary: Path, name: str) -> None:
-        """Make a file durable, then its name."""
-        if self._layout.sync:
-            file.sync()
-        self._disk.rename(temporary, self._layout.directory / name)
-        if self._layout.sync:
-            self._disk.sync_directory(self._layout.directory)
 
     def _append(self, body: Sequence[bytes]) -> float:
         """Write one record and make it durable; return the seconds that this took."""
@@ -354,20 +312,6 @@ class JournalFiles:
         """Refuse to bring a snapshot into force that is not there: the log before it would go."""
         if mark.index > 0 and snapshot_name(mark) not in self._disk.names(self._layout.directory):
             raise StorageError(f"the snapshot at index {mark.index} was not saved")
-
-
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks that are worth a write."""
-    gathered: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK_BYTES:
-            yield b"".join(gathered)
-            gathered.clear()
-            size = 0
-    yield b"".join(gathered)
 
 
 def _founding(members: Members) -> str:

@@ -37,9 +37,9 @@ from quorum.storage.files import (
     JournalFiles,
     Layout,
     Report,
-    SnapshotFile,
 )
 from quorum.storage.replay import Outline
+from quorum.storage.snapshots import Draft, SnapshotFile
 from quorum.storage.worker import Worker
 
 T = TypeVar("T")
@@ -81,6 +81,31 @@ class JournalSnapshot:
     def close(self) -> None:
         """See `StoredSnapshot.close`."""
         self._file.close()
+
+
+class JournalIncoming:
+    """An `IncomingSnapshot` in a file, written in threads."""
+
+    def __init__(self, draft: Draft, aside: _Aside) -> None:
+        self._draft = draft
+        self._aside = aside
+
+    @property
+    def size(self) -> int:
+        """See `IncomingSnapshot.size`."""
+        return self._draft.size
+
+    async def write(self, data: bytes) -> None:
+        """See `IncomingSnapshot.write`."""
+        await self._aside(partial(self._draft.write, data))
+
+    async def save(self) -> None:
+        """See `IncomingSnapshot.save`."""
+        await self._aside(self._draft.save)
+
+    def discard(self) -> None:
+        """See `IncomingSnapshot.discard`."""
+        self._draft.discard()
 
 
 class JournalStorage:
@@ -158,14 +183,13 @@ class JournalStorage:
         """See `Storage.save_snapshot`."""
         self._check_open()
         chunks = (data,) if isinstance(data, bytes) else data
-        try:
-            await self._aside(partial(self._files.save_snapshot, mark, chunks))
-        except OSError as error:
-            raise SnapshotFailed(
-                f"the snapshot at index {mark.index} was not saved: {_in_words(error)} "
-                f"({self._layout.directory}). The one before it and the log are as they were; "
-                f"the log grows until one can be saved"
-            ) from error
+        await self._try_snapshot(mark, partial(self._files.save_snapshot, mark, chunks))
+
+    async def receive_snapshot(self, mark: SnapshotMark) -> JournalIncoming:
+        """See `Storage.receive_snapshot`."""
+        self._check_open()
+        draft = await self._try_snapshot(mark, partial(self._files.draft_snapshot, mark))
+        return JournalIncoming(draft, partial(self._try_snapshot, mark))
 
     async def open_snapshot(self, mark: SnapshotMark) -> JournalSnapshot:
         """See `Storage.open_snapshot`."""
@@ -179,6 +203,16 @@ class JournalStorage:
                 self._over = self._over or "the journal is closed"
                 self._worker.close()
                 self._files.close()
+
+    async def _try_snapshot(self, mark: SnapshotMark, call: Callable[[], T]) -> T:
+        try:
+            return await self._aside(call)
+        except OSError as error:
+            raise SnapshotFailed(
+                f"the snapshot at index {mark.index} was not saved: {_in_words(error)} "
+                f"({self._layout.directory}). The one before it and the log are as they were; "
+                f"the log grows until one can be saved"
+            ) from error
 
     async def _take_turn(self, call: Callable[[], None], *, inline: bool) -> None:
         try:  # an uncontended `async with` would yield to other tasks, twice

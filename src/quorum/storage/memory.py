@@ -6,10 +6,11 @@ everything with it: such a server must come back under a new name (see `NodeId`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 from quorum.effects import Persist, Trim
 from quorum.errors import StorageError
@@ -36,6 +37,31 @@ class MemorySnapshot:
 
     def close(self) -> None:
         """See `StoredSnapshot.close`."""
+
+
+@define
+class MemoryIncoming:
+    """An `IncomingSnapshot` in memory; `keep` gets the whole when it is saved."""
+
+    keep: Callable[[bytes], None]
+    data: bytearray = field(factory=bytearray)
+
+    @property
+    def size(self) -> int:
+        """See `IncomingSnapshot.size`."""
+        return len(self.data)
+
+    async def write(self, data: bytes) -> None:
+        """See `IncomingSnapshot.write`; never waits."""
+        self.data += data
+
+    async def save(self) -> None:
+        """See `IncomingSnapshot.save`."""
+        self.keep(bytes(self.data))
+
+    def discard(self) -> None:
+        """See `IncomingSnapshot.discard`."""
+        self.data.clear()
 
 
 class MemoryStorage:
@@ -68,6 +94,10 @@ class MemoryStorage:
         """See `Storage.save_snapshot`; here all of it is in memory, of course."""
         whole = data if isinstance(data, bytes) else await trio.to_thread.run_sync(b"".join, data)
         self._snapshots[mark.index, mark.term] = whole
+
+    async def receive_snapshot(self, mark: SnapshotMark) -> MemoryIncoming:
+        """See `Storage.receive_snapshot`."""
+        return MemoryIncoming(partial(self._snapshots.__setitem__, (mark.index, mark.term)))
 
     async def open_snapshot(self, mark: SnapshotMark) -> MemorySnapshot:
         """See `Storage.open_snapshot`."""

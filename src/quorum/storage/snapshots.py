@@ -12,13 +12,19 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from attrs import frozen
 
 from quorum.codec import MARK_BYTES_MAX, pack_mark, unpack_mark
 from quorum.messages import Index, SnapshotMark, Term
 from quorum.storage import CHUNK_BYTES
-from quorum.storage.disk import Source
+from quorum.storage.disk import Disk, File, Source, finish
+
+SNAPSHOT_SYNC_BYTES = 16 << 20
+"""Bytes of a snapshot that wait for a sync at most: the log's syncs must not queue behind more."""
 
 _MAGIC = b"QSNP"
 _VERSION = 2
@@ -86,3 +92,74 @@ def check_snapshot(source: Source, mark: SnapshotMark | None = None) -> Found:
     if mark is not None and (found.index, found.term) != (mark.index, mark.term):
         raise ValueError(f"it is the snapshot of another state: {found}")
     return Found(found, start, data_size)
+
+
+@frozen
+class SnapshotFile:
+    """A durable snapshot, open for reading: the data in its file."""
+
+    source: Source
+    start: int
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """So many bytes of the data from this place, fewer only where it ends."""
+        return self.source.read_at(size, self.start + offset)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.source.close()
+
+
+class Draft:
+    """A snapshot that is being written, under another name."""
+
+    def __init__(self, disk: Disk, path: Path, mark: SnapshotMark, *, sync: bool) -> None:
+        self.size = 0
+        """Bytes so far."""
+        self._disk, self._path, self._mark, self._sync = disk, path, mark, sync
+        self._start = snapshot_head_size(mark)
+        self._checksum = self._synced = 0
+        self._file: File | None = disk.create(path)
+        self._saved = False
+
+    def write(self, data: bytes) -> None:
+        """Add the next bytes."""
+        assert self._file is not None, "a draft that was discarded is not written"
+        self._file.write_at(data, self._start + self.size)
+        self.size += len(data)
+        self._checksum = zlib.crc32(data, self._checksum)
+        if self.size - self._synced >= SNAPSHOT_SYNC_BYTES and self._sync:
+            self._file.sync()
+            self._synced = self.size
+
+    def save(self) -> None:
+        """Make it durable, in place of one with the same mark."""
+        assert self._file is not None, "a draft that was discarded is not saved"
+        self._file.write_at(pack_snapshot_head(self._mark, self.size, self._checksum), 0)
+        name = snapshot_name(self._mark)
+        finish(self._disk, self._file, self._path, name, sync=self._sync)
+        self._saved = True
+
+    def discard(self) -> None:
+        """Close the file, and remove it if it was not saved; may be called twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            if not self._saved:
+                with suppress(OSError):
+                    self._disk.remove(self._path)  # a full disk needs the space
+
+
+def gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks that are worth a write."""
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            yield b"".join(gathered)
+            gathered.clear()
+            size = 0
+    yield b"".join(gathered)
