@@ -11,8 +11,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from catalog.cli import keys, queries, serve, watch
+from catalog.cli import keys, operating, queries, serve, watch
 from catalog.cli.arguments import parse
+from catalog.cli.operating_arguments import COMMANDS
 from catalog.demo import run as demo
 from catalog.exits import DONE, FAILED, Failure, sole
 
@@ -48,6 +49,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             watch.run(options)
         case "kv":
             keys.run(options)
+        case command if command in COMMANDS:
+            operating.run(options)
         case _:
             queries.run(options)
     return DONE

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from catalog.cli import operating_arguments
 from catalog.config import PORT, parse_address
 from catalog.errors import ConfigError
 from catalog.exits import USAGE, Failure
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_agent(commands)
     _add_questions(commands)
     _add_keys(commands)
+    operating_arguments.add_commands(commands, _command, _add_asking)
     _add_demo(commands)
     return parser
 
@@ -291,6 +293,15 @@ def _add_asking(parser: argparse.ArgumentParser) -> None:
         help=f"the agent to ask (default: {AGENT_VARIABLE} in the environment, "
         f"or else {DEFAULT_AGENT})",
     )
+    for name, what in (("ca", "the authority's certificate"), ("cert", "ours"), ("key", "its key")):
+        variable = f"CATALOG_TLS_{name.upper()}"
+        parser.add_argument(
+            f"--tls-{name}",
+            type=Path,
+            default=os.environ.get(variable) or None,
+            metavar="FILE",
+            help=f"by TLS: {what}, as PEM (default: {variable} in the environment)",
+        )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 

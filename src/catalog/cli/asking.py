@@ -26,13 +26,22 @@ def ask(question: Question, options: argparse.Namespace) -> None:
     """
 
     async def main() -> None:
-        async with catalog.connect(options.agent) as client:
+        async with catalog.connect(options.agent, trust=_trust(options)) as client:
             connected.append(True)
             await question(client, options)
 
     connected: list[bool] = []
     with _failures(options, connected):
         trio.run(main)
+
+
+def _trust(options: argparse.Namespace) -> catalog.Trust | None:
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    if not any(files):
+        return None
+    if not all(files):
+        raise catalog.ConfigError("--tls-ca, --tls-cert and --tls-key belong together")
+    return catalog.Trust(*files)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Voter:
     async def hand_over(self) -> None:
         """Give leadership, if it is ours, to the voter that has most of the log."""
         duties = self._route.duties
-        if duties is not None and duties.replica.server.is_leader:
+        if duties is not None and duties.replica.server.is_leader and duties.pilot.heir():
             try:
                 await duties.pilot.transfer(None)
             except (quorum.QuorumError, CatalogError) as error:

@@ -1,0 +1,69 @@
+"""The command line of those who run the cluster; `catalog.cli.operating` does what it asks for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from catalog.housekeeping import KeyAction
+
+__all__ = ["COMMANDS", "add_commands"]
+
+COMMANDS = ("operator", "snapshot", "event", "keyring", "leave", "join", "reload")
+
+
+def add_commands(
+    commands: Any, command: Callable[..., Any], add_asking: Callable[[Any], None]
+) -> None:
+    """Add the commands of this file to the parser."""
+    operator = _verbs(command(commands, "operator", "see and change who the servers are"))
+    command(operator, "peers", "list the servers in Raft's configuration")
+    command(operator, "health", "show how the servers fare, as the leader judges them")
+    remove = command(operator, "remove", "remove a server that will not come back")
+    remove.add_argument("name", metavar="NAME")
+    transfer = command(operator, "transfer", "have another server lead")
+    transfer.add_argument("--to", metavar="NAME", help="(default: the healthiest)")
+    snapshot = _verbs(command(commands, "snapshot", "save, look at and restore the whole registry"))
+    for name, what in (
+        ("save", "save a snapshot to FILE"),
+        ("restore", "replace the whole registry, on all servers, by what FILE holds"),
+        ("inspect", "say what is in FILE; asks nobody"),
+    ):
+        command(snapshot, name, what).add_argument("file", type=Path, metavar="FILE")
+    event = _verbs(command(commands, "event", "tell all agents something, or list what was told"))
+    fire = command(event, "fire", "tell all agents, or those that the patterns are meant for")
+    fire.add_argument("name", metavar="NAME")
+    fire.add_argument("payload", metavar="PAYLOAD", nargs="?", default="")
+    for flag in ("node", "service", "tag"):
+        fire.add_argument(f"--{flag}", default="", metavar="PATTERN", help="a regular expression")
+    listing = command(event, "list", "list the latest events that were meant for the agent asked")
+    listing.add_argument("name", metavar="NAME", nargs="?", default="")
+    keyring = _verbs(command(commands, "keyring", "change the keys of gossip, at all agents"))
+    for action in KeyAction:
+        verb = command(keyring, action.value, KEY_HELP[action])
+        if action is not KeyAction.LIST:
+            verb.add_argument("key", metavar="KEY", help="base64; '-' reads it from standard input")
+    command(commands, "leave", "have the agent leave the cluster for good, then stop")
+    join = command(commands, "join", "have the agent meet others")
+    join.add_argument("addresses", metavar="HOST:PORT", nargs="+")
+    command(commands, "reload", "have the agent read its configuration file again")
+    for verbs in (operator, snapshot, event, keyring):
+        for verb in verbs.choices.values():
+            add_asking(verb)
+    for name in ("leave", "join", "reload"):
+        add_asking(commands.choices[name])
+
+
+KEY_HELP = {
+    KeyAction.LIST: "say how many agents hold which keys, by fingerprint",
+    KeyAction.INSTALL: "have all agents read what KEY sealed",
+    KeyAction.USE: "have all agents seal with KEY",
+    KeyAction.REMOVE: "have all agents refuse what KEY sealed",
+    KeyAction.ROTATE: "install KEY, use it, and remove all others",
+}
+
+
+def _verbs(parser: argparse.ArgumentParser) -> Any:
+    return parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
