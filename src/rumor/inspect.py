@@ -19,6 +19,9 @@ from rumor.snapshot import read
 
 def describe(data: bytes) -> Iterator[str]:
     """Lines of text about a file's bytes; the last one begins with "ok" or "damaged"."""
+    if not data:
+        yield "ok: an empty file, which an agent takes for a new one"
+        return
     try:
         snapshot = read(data)
     except ProtocolError as error:

@@ -25,6 +25,7 @@ DATA = MAGIC + pack([(OWNER, "c", "ada"), (SEEN, "bob", "10.0.0.2", 7946), (MINE
         (DATA[:-1] + b"x", 1, ["damaged: a record does not fit its checksum"]),
         (b"hello", 1, ["damaged: not a member snapshot"]),
         (MAGIC, 0, ["ok: 0 records"]),
+        (b"", 0, ["ok: an empty file"]),
     ],
 )
 def test_a_file_is_described_with_what_is_wrong(
