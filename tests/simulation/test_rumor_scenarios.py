@@ -30,6 +30,22 @@ def test_newcomers_are_known_within_seconds() -> None:
     assert all(row["p50 s"] < 1 for row in result.rows)
 
 
+def test_events_reach_all_sooner_than_serfs_model_says() -> None:
+    """Fifty members; at half of all datagrams lost the last ones may have to wait."""
+    result = SCENARIOS["events"](nodes=50, seeds=1)
+
+    assert [True, True] == [gate.ok for gate in result.gates[:2]], result.as_text()
+    assert all(row["max s"] < 60 for row in result.rows)
+
+
+def test_coordinates_are_measured_on_all_nets() -> None:
+    """Five nets, each with the bounds of Serf's, and the drift."""
+    result = SCENARIOS["coordinates"](seeds=1)
+
+    assert ["line", "grid", "halves", "circle", "noise"] == [row["net"] for row in result.rows]
+    assert 11 == len(result.gates)
+
+
 def test_partitions_heal_in_time() -> None:
     """Both kinds, the buried and the forgotten, at two sizes."""
     result = SCENARIOS["partition"](nodes=16, seeds=1)

@@ -23,14 +23,17 @@ same, the point begins anew at the origin.
 from __future__ import annotations
 
 from collections import deque
-from hashlib import blake2b
 from math import hypot, isfinite
 from statistics import median
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
 from rumor.messages import COORDINATE_DIMENSIONS as DIMENSIONS
 from rumor.messages import Coordinate, Name
+
+if TYPE_CHECKING:
+    from random import Random
 
 ERROR_MAX = 1.5
 ERROR_GAIN = 0.25
@@ -74,9 +77,9 @@ def is_sound(coordinate: Coordinate) -> bool:
 
 @define
 class Vivaldi:
-    """The point of the member `me`, and what it keeps to move it well."""
+    """One's own point, and what is kept to move it well."""
 
-    me: Name
+    random: Random
     point: Coordinate = ORIGIN
     resets: int = 0
     _offs: deque[float] = field(factory=lambda: deque(maxlen=ADJUSTMENT_SAMPLES))
@@ -133,7 +136,7 @@ class Vivaldi:
             height = max((height + other.height) * force / length + height, HEIGHT_MIN)
             unit = [part / length for part in away]
         else:
-            unit = _direction(self.me)
+            unit = _direction(self.random)
         vector = tuple([at + force * part for at, part in zip(mine.vector, unit, strict=True)])
         return evolve(mine, vector=vector, height=height)
 
@@ -143,15 +146,17 @@ class Vivaldi:
         self.resets += 1
 
 
-def _direction(name: Name) -> list[float]:
+def _direction(random: Random) -> list[float]:
     """Where to go from a point that somebody else is at, too.
 
-    "a unit vector in a randomly chosen direction" (§2.3); everybody's own will do, and the same
-    name gives the same.
+    "a unit vector in a randomly chosen direction" (§2.3), another one each time: with one for good,
+    members that are all alike, as in one rack, come to rest in the wrong places.
     """
-    away = [byte - 127.5 for byte in blake2b(name.encode(), digest_size=DIMENSIONS).digest()]
-    length = hypot(*away)
-    return [part / length for part in away]
+    while True:
+        away = [random.random() - 0.5 for _ in range(DIMENSIONS)]
+        length = hypot(*away)
+        if length > TINY:
+            return [part / length for part in away]
 
 
 def _minus(one: tuple[float, ...], two: tuple[float, ...]) -> list[float]:

@@ -200,7 +200,7 @@ class State:
 
     def __attrs_post_init__(self) -> None:
         """Begin at the origin."""
-        self.vivaldi = Vivaldi(self.me)
+        self.vivaldi = Vivaldi(self.random)
 
     @property
     def me(self) -> Name:

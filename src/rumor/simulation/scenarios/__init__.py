@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rumor.simulation.scenarios.coordinates import coordinates
+from rumor.simulation.scenarios.events import events
 from rumor.simulation.scenarios.grid import grid
 from rumor.simulation.scenarios.join import join
 from rumor.simulation.scenarios.lifeguard import lifeguard
@@ -15,8 +17,10 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
     "lifeguard": lifeguard,
     "grid": grid,
     "join": join,
+    "events": events,
     "partition": partition,
     "swim": swim,
+    "coordinates": coordinates,
 }
 """By name; each takes ``first`` and ``seeds``, and some take ``nodes``."""
 
