@@ -53,7 +53,7 @@ from rumor.errors import (
     QueryInvalid,
     RumorError,
 )
-from rumor.keyring import Keyring, fingerprint
+from rumor.keyring import Keyring
 from rumor.messages import Address, Health, Name, UserEvent
 from rumor.trio.agent import Agent
 from rumor.trio.keys import ClusterKeys, Held, KeyReport
@@ -105,6 +105,5 @@ __all__ = [
     "Unreachable",
     "Updated",
     "UserEvent",
-    "fingerprint",
     "open_agent",
 ]

@@ -62,6 +62,11 @@ class Keyring:
         if not isinstance(key, bytes) or len(key) not in KEY_BYTES:
             raise ConfigError("a key is 16, 24 or 32 bytes; the keyring was not changed")
 
+    @staticmethod
+    def fingerprint(key: bytes) -> str:
+        """Name a key without telling it: the first bytes of its SHA-256, as hexadecimal digits."""
+        return sha256(key).digest()[:FINGERPRINT_BYTES].hex()
+
     @property
     def primary(self) -> bytes:
         """The key that encrypts."""
@@ -113,11 +118,6 @@ class Keyring:
                 continue
             return data
         raise NotAuthentic("none of our keys sealed this for this cluster and purpose")
-
-
-def fingerprint(key: bytes) -> str:
-    """Name a key without telling it: the first bytes of its SHA-256, as hexadecimal digits."""
-    return sha256(key).digest()[:FINGERPRINT_BYTES].hex()
 
 
 def _cipher(key: bytes) -> Any:

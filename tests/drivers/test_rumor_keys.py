@@ -22,7 +22,6 @@ from rumor import (
     QueryInvalid,
     Suspected,
     UserEvent,
-    fingerprint,
     open_agent,
 )
 from rumor.keyring import KEYS_MAX
@@ -33,6 +32,7 @@ from rumor.trio.ports import OpenPort, open_sockets
 
 Clock = trio.testing.MockClock
 OLD, NEW = b"o" * 32, b"n" * 32
+fingerprint = Keyring.fingerprint
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from rumor.errors import ConfigError, KeysIncomplete, ProtocolError
-from rumor.keyring import FINGERPRINT_BYTES, Keyring, fingerprint
+from rumor.keyring import FINGERPRINT_BYTES, Keyring
 from rumor.messages import EventKey, Name, Query
 from rumor.trio.polls import Poll, Response
 
@@ -120,7 +120,7 @@ class ClusterKeys:
 
         Raises :class:`~rumor.errors.KeysIncomplete` if they do not, or if some did not obey.
         """
-        wanted = fingerprint(_sound(key))
+        wanted = Keyring.fingerprint(_sound(key))
         held = _checked("use", await self.list(), "nothing was changed")
         lacking = [name for name, each in held.held.items() if wanted not in each.fingerprints]
         if lacking:
@@ -136,7 +136,7 @@ class ClusterKeys:
 
         Raises :class:`~rumor.errors.KeysIncomplete` if somebody does, or if some did not obey.
         """
-        wanted = fingerprint(_sound(key))
+        wanted = Keyring.fingerprint(_sound(key))
         held = _checked("remove", await self.list(), "nothing was changed")
         using = [name for name, each in held.held.items() if each.fingerprints[0] == wanted]
         if using:
@@ -169,7 +169,7 @@ class ClusterKeys:
             error = str(refused)
         ring = self._keyring
         keys = (ring.primary, *(key for key in ring.keys if key != ring.primary))
-        prints = b"".join(bytes.fromhex(fingerprint(key)) for key in keys)
+        prints = b"".join(bytes.fromhex(ring.fingerprint(key)) for key in keys)
         return bytes((len(keys),)) + prints + error.encode()[:ERROR_BYTES_MAX]
 
     def _obey(self, query: Query) -> None:
