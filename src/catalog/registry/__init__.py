@@ -19,7 +19,7 @@ read, reads again, and compares the index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve
@@ -81,9 +81,17 @@ class Registry:
             for index, (stamp, payload) in enumerate(rows, entries.first)
         ]
 
-    def snapshot(self) -> bytes:
-        """Return all that the registry is; equal registries give equal bytes."""
-        return self._tables.image(self.applied, self.clock).to_bytes()
+    def snapshot(self) -> Iterator[bytes]:
+        """Return all that the registry is, in chunks that are made as they are asked for.
+
+        Equal registries give equal bytes. Only the references are collected here and now; what
+        they refer to never changes.
+        """
+        return self._tables.image(self.applied, self.clock).chunks()
+
+    def to_bytes(self) -> bytes:
+        """Return the snapshot in one piece."""
+        return b"".join(self.snapshot())
 
     def restore(self, snapshot: bytes) -> None:
         """Become the registry that made this snapshot; subscribers start again.
@@ -92,11 +100,29 @@ class Registry:
             ProtocolError: the snapshot is damaged or not one of ours; nothing was restored.
 
         """
-        image = Image.from_bytes(snapshot)
-        self._tables = Tables.from_image(image)
-        self._history = History(floor=image.applied, changes_max=self._history.changes_max)
+        self.restore_chunks(iter((snapshot,)))()
+
+    def restore_chunks(self, chunks: Iterator[bytes]) -> Callable[[], None]:
+        """Read a snapshot, in any thread; return what makes the registry the one that made it.
+
+        Raises:
+            ProtocolError: as `restore`.
+
+        """
+        image = Image.from_chunks(chunks)
+        tables = Tables.from_image(image)
+        applied, clock = image.applied, image.clock
+
+        def put_in_place() -> None:
+            self._put_in_place(tables, applied, clock)
+
+        return put_in_place
+
+    def _put_in_place(self, tables: Tables, applied: int, clock: int) -> None:
+        self._tables = tables
+        self._history = History(floor=applied, changes_max=self._history.changes_max)
         self._touched = Touched(everything=True)
-        self.applied, self.clock = image.applied, image.clock
+        self.applied, self.clock = applied, clock
 
     def drain(self) -> Touched:
         """Return what changed since the last call: whom to wake."""

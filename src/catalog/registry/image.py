@@ -7,9 +7,10 @@ The history of changes is not part of it: where a snapshot was restored, subscri
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from catalog.errors import ProtocolError
 from catalog.model import (
@@ -38,7 +39,13 @@ __all__ = [
 
 HEADER: Final = b"catalog/2\n"
 """What a snapshot starts with: the format, and its version."""
-SNAPSHOT_BYTES_MAX: Final = 1024 * 1024 * 1024
+LENGTH_BYTES: Final = 4
+PART_BYTES_MAX: Final = 512 * 1024 * 1024
+"""One part: a node with half a million instances."""
+KEYS_PER_PART: Final = 64
+"""Of the largest values these are 32 MiB, of most a few KiB."""
+CBOR_ARRAY: Final = 4
+"""The major type of an array (RFC 8949 section 3.1)."""
 
 
 @frozen
@@ -157,22 +164,87 @@ class Image:
     queries: QueriesImage
     coordinates: CoordinatesImage
 
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the snapshot: the header, then parts, each after its length, and an empty one.
+
+        The first part is all of the image but its nodes and keys, which follow: a node a part, and
+        keys in runs. All of an image is immutable, so this may run in another thread.
+        """
+        services, keys = evolve(self.services, nodes=()), evolve(self.keys, entries=())
+        yield HEADER + _part(evolve(self, services=services, keys=keys))
+        for node in self.services.nodes:
+            yield _part(node)
+        entries = self.keys.entries
+        for start in range(0, len(entries), KEYS_PER_PART):
+            run = entries[start : start + KEYS_PER_PART]
+            yield _part(run, tuple[KeyValue, ...])
+        yield bytes(LENGTH_BYTES)
+
     def to_bytes(self) -> bytes:
-        """Return the snapshot."""
-        return HEADER + dumps(self, bytes_max=SNAPSHOT_BYTES_MAX)
+        """Return the snapshot in one piece."""
+        return b"".join(self.chunks())
 
     @classmethod
-    def from_bytes(cls, snapshot: bytes) -> Image:
-        """Read a snapshot.
+    def from_chunks(cls, chunks: Iterable[bytes]) -> Image:
+        """Read a snapshot, wherever it was cut.
 
         Raises:
             ProtocolError: it is damaged, or not one of ours.
 
         """
-        if not snapshot.startswith(HEADER):
-            raise ProtocolError(
-                f"a snapshot of the catalog starts with {HEADER!r}, this one with "
-                f"{snapshot[: len(HEADER)]!r}; nothing was restored: it is of another version or "
-                f"of another machine"
-            )
-        return loads(snapshot[len(HEADER) :], cls, bytes_max=SNAPSHOT_BYTES_MAX)
+        parts = _parts(iter(chunks))
+        first = next(parts, None)
+        if first is None:
+            raise ProtocolError("a snapshot without any content; nothing was restored")
+        image = loads(first, cls, bytes_max=PART_BYTES_MAX)
+        nodes: list[NodeRow] = []
+        entries: list[KeyValue] = []
+        for part in parts:
+            # A run of keys is an array, a node a map: the first byte says which.
+            if part[0] >> 5 == CBOR_ARRAY:
+                entries += loads(part, tuple[KeyValue, ...], bytes_max=PART_BYTES_MAX)
+            else:
+                nodes.append(loads(part, NodeRow, bytes_max=PART_BYTES_MAX))
+        return evolve(
+            image,
+            services=evolve(image.services, nodes=tuple(nodes)),
+            keys=evolve(image.keys, entries=tuple(entries)),
+        )
+
+    @classmethod
+    def from_bytes(cls, snapshot: bytes) -> Image:
+        """Read a snapshot in one piece; see `from_chunks`."""
+        return cls.from_chunks((snapshot,))
+
+
+def _part(value: object, kind: Any = None) -> bytes:
+    data = dumps(value, kind, bytes_max=PART_BYTES_MAX)
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+def _parts(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, without their lengths."""
+    data = bytearray()
+
+    def take(count: int) -> bytes:
+        while len(data) < count:
+            chunk = next(chunks, None)
+            if chunk is None:
+                raise ProtocolError("the snapshot ends too early; nothing was restored")
+            data.extend(chunk)
+        taken = bytes(data[:count])
+        del data[:count]
+        return taken
+
+    header = take(len(HEADER))
+    if header != HEADER:
+        raise ProtocolError(
+            f"a snapshot of the catalog starts with {HEADER!r}, this one with {header!r}; nothing "
+            f"was restored: it is of another version or of another machine"
+        )
+    while length := int.from_bytes(take(LENGTH_BYTES), "big"):
+        if length > PART_BYTES_MAX:
+            raise ProtocolError(f"a part of {length} bytes in a snapshot; nothing was restored")
+        yield take(length)
+    if data or any(chunks):
+        raise ProtocolError("bytes after the end of a snapshot; nothing was restored")

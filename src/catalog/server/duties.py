@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
 from catalog.operations import (
     Health,
     Join,
@@ -59,7 +61,9 @@ class Duties:
                 self._shelf.check_room()
                 await self.replica.barrier()
                 registry = self.replica.registry
-                return self._shelf.put(registry.snapshot(), registry.applied)
+                applied, chunks = registry.applied, registry.snapshot()
+                data = await trio.to_thread.run_sync(b"".join, chunks)
+                return self._shelf.put(data, applied)
             case ReadSnapshot(token, offset):
                 return self._shelf.read(token, offset)
             case RestoreChunk():

@@ -15,8 +15,9 @@ left of lock-delays is counted by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import cbor2
@@ -27,6 +28,7 @@ from catalog.errors import ProtocolError
 from catalog.model import KeyValue
 from catalog.operations import SNAPSHOT_CHUNK_BYTES, RestoreChunk
 from catalog.registry.image import Image, KeysImage, ServicesImage
+from catalog.registry.tables import Tables
 from catalog.server.watch import WatchedRegistry
 from catalog.wire import dumps, loads
 from quorum.messages import Entries
@@ -91,21 +93,22 @@ class RestorableRegistry(WatchedRegistry):
             answers += super().apply(entries.slice(start, entries.last + 1))
         return answers
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> Iterator[bytes]:
         """See `Registry.snapshot`."""
         image = super().snapshot()
-        return image if not self._gathering.pieces else self._gathering.to_bytes() + image
+        gathering = self._gathering
+        return chain((gathering.to_bytes(),), image) if gathering.pieces else image
 
-    def restore(self, snapshot: bytes) -> None:
-        """See `Registry.restore`."""
-        gathering = Gathering()
-        if snapshot.startswith(GATHERING_MARK):
-            start = len(GATHERING_MARK) + LENGTH_BYTES
-            stop = start + int.from_bytes(snapshot[len(GATHERING_MARK) : start], "big")
-            name, pieces = cbor2.loads(snapshot[start:stop])
-            gathering, snapshot = Gathering(name, tuple(pieces)), snapshot[stop:]
-        super().restore(snapshot)
-        self._gathering = gathering
+    def restore_chunks(self, chunks: Iterator[bytes]) -> Callable[[], None]:
+        """See `Registry.restore_chunks`."""
+        gathering, rest = _split(chunks)
+        put_in_place = super().restore_chunks(rest)
+
+        def put_all_in_place() -> None:
+            put_in_place()
+            self._gathering = gathering
+
+        return put_all_in_place
 
     def _take(self, index: int, stamp: int, payload: bytes) -> Applied:
         """Take a piece; with the last one become what it was cut from, or say why not."""
@@ -132,9 +135,31 @@ class RestorableRegistry(WatchedRegistry):
             image = Image.from_bytes(whole)
         except ProtocolError:
             return _refused(index, "it is no snapshot of this version of the catalog")
-        current = Image.from_bytes(super().snapshot())
-        super().restore(rebased(image, current, index=index).to_bytes())
+        current = self._tables.image(self.applied, self.clock)
+        tables = Tables.from_image(rebased(image, current, index=index))
+        self._put_in_place(tables, index, self.clock)
         return Applied(index)
+
+
+def _split(chunks: Iterator[bytes]) -> tuple[Gathering, Iterator[bytes]]:
+    """Return what a snapshot begins with, if anything, and the rest of it."""
+    data = b""
+    while len(data) < len(GATHERING_MARK) + LENGTH_BYTES:
+        if (chunk := next(chunks, None)) is None:
+            break
+        data += chunk
+    if not data.startswith(GATHERING_MARK):
+        return Gathering(), chain((data,), chunks)
+    start = len(GATHERING_MARK) + LENGTH_BYTES
+    stop = start + int.from_bytes(data[len(GATHERING_MARK) : start], "big")
+    parts = [data]
+    size = len(data)
+    while size < stop and (chunk := next(chunks, None)) is not None:
+        parts.append(chunk)
+        size += len(chunk)
+    data = b"".join(parts)
+    name, pieces = cbor2.loads(data[start:stop])
+    return Gathering(name, tuple(pieces)), chain((data[stop:],), chunks)
 
 
 def _refused(index: int, why: str) -> Applied:

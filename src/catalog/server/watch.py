@@ -14,6 +14,7 @@ import trio
 
 from catalog.answers import Applied
 from catalog.registry import Registry, Topic
+from catalog.registry.tables import Tables
 from quorum.messages import Entries
 
 __all__ = ["WatchedRegistry"]
@@ -35,9 +36,8 @@ class WatchedRegistry(Registry):
         self._ring()
         return answers
 
-    def restore(self, snapshot: bytes) -> None:
-        """See `Registry.restore`."""
-        super().restore(snapshot)
+    def _put_in_place(self, tables: Tables, applied: int, clock: int) -> None:
+        super()._put_in_place(tables, applied, clock)
         self.restored += 1
         self._ring()
 

@@ -51,6 +51,14 @@ def test_an_image_comes_back() -> None:
     assert IMAGE.to_bytes() == Image.from_bytes(IMAGE.to_bytes()).to_bytes()
 
 
+def test_an_image_may_be_cut_anywhere() -> None:
+    """Chunks come as the disk or the network cut them."""
+    data = IMAGE.to_bytes()
+    for size in (1, 7, 1000):
+        chunks = (data[start : start + size] for start in range(0, len(data), size))
+        assert Image.from_chunks(chunks) == IMAGE
+
+
 def test_rows_are_joined_again() -> None:
     """A row gets its node and the node's health back."""
     assert (Instance(NODE, Service("web"), HEALTH, STATES, 3, 4, DISK),) == ROW.joined()

@@ -123,13 +123,13 @@ def test_a_restored_registry_is_equal(registry: Registry, write: Write) -> None:
     """Snapshot and restore are exact, and what is applied after gives equal registries."""
     write(registry, *UP, PutKey("k", b"v"), PutKey("l", b""), DeleteKey("l"))
     copy = Registry()
-    copy.restore(registry.snapshot())
-    assert registry.snapshot() == copy.snapshot()
+    copy.restore(registry.to_bytes())
+    assert registry.to_bytes() == copy.to_bytes()
     assert registry.lookup("web") == copy.lookup("web")
 
     more = (SetCheck("n1", "c", Status.WARNING), PutKey("k", b"w", cas=4), PutKey("l", b"", cas=0))
     assert write(registry, *more) == write(copy, *more)
-    assert registry.snapshot() == copy.snapshot()
+    assert registry.to_bytes() == copy.to_bytes()
 
 
 def test_snapshots_do_not_depend_on_the_order_of_registration(write: Write) -> None:
@@ -141,17 +141,17 @@ def test_snapshots_do_not_depend_on_the_order_of_registration(write: Write) -> N
     write(one, Batch(nodes + services + keys))
     write(other, Batch(nodes[::-1] + services[::-1] + keys[::-1]))
 
-    assert one.snapshot() == other.snapshot()
+    assert one.to_bytes() == other.to_bytes()
 
 
 def test_a_damaged_snapshot_changes_nothing(registry: Registry, write: Write) -> None:
     """A snapshot that cannot be read leaves the registry as it was."""
     write(registry, *UP)
-    before = registry.snapshot()
+    before = registry.to_bytes()
     with pytest.raises(ProtocolError):
         registry.restore(before[:-1])
 
-    assert before == registry.snapshot()
+    assert before == registry.to_bytes()
 
 
 def test_a_restore_wakes_everybody_and_starts_the_past_anew(
@@ -160,7 +160,7 @@ def test_a_restore_wakes_everybody_and_starts_the_past_anew(
     """Subscribers from before the snapshot get a view; those of quiet services need none."""
     write(registry, *UP, PutKey("k", b""))
     copy = Registry()
-    copy.restore(registry.snapshot())
+    copy.restore(registry.to_bytes())
 
     assert copy.drain().everything
     assert copy.changes("web", 2) is None

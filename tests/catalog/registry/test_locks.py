@@ -104,12 +104,12 @@ def test_the_delay_survives_a_snapshot(held: Registry, write: Write) -> None:
     """It is a part of the state: whoever leads next, and whoever restarts, keeps it."""
     write(held, DestroySession("a"), stamp=2000)
     copy = Registry()
-    copy.restore(held.snapshot())
+    copy.restore(held.to_bytes())
 
     for registry in (held, copy):
         assert Refusal.LOCK_DELAYED is refusal(write, registry, Acquire("lock", b"", "b"), 16_999)
         assert refusal(write, registry, Acquire("lock", b"", "b"), 17_000) is None
-    assert held.snapshot() == copy.snapshot()
+    assert held.to_bytes() == copy.to_bytes()
 
 
 def test_without_a_delay_the_lock_is_free_at_once(held: Registry, write: Write) -> None:

@@ -90,7 +90,7 @@ def test_all_steps_are_one_entry(full: Registry, write: Write) -> None:
 
 def test_nothing_remains_of_a_transaction_that_fails(full: Registry, write: Write) -> None:
     """Whatever was done in whatever table is taken back, and nobody is woken."""
-    before = full.snapshot()
+    before = full.to_bytes()
     (answer,) = write(
         full,
         Transaction(
@@ -117,7 +117,7 @@ def test_nothing_remains_of_a_transaction_that_fails(full: Registry, write: Writ
     after = Registry()
     after.restore(before)
     write(after, b"noise")  # an entry that does nothing either
-    assert after.snapshot() == full.snapshot()
+    assert after.to_bytes() == full.to_bytes()
 
 
 def test_a_lock_passes_on_within_a_transaction(full: Registry, write: Write) -> None:

@@ -80,7 +80,7 @@ def pieces(snapshot, *, size=100, name="r1"):
 
 def test_everything_is_as_it_was_and_counts_as_written_now(old, new):
     """Values come back; indexes are those of the entry that restored them."""
-    chunks = pieces(old.snapshot())
+    chunks = pieces(old.to_bytes())
     answers = written(new, *chunks)
 
     at = new.applied
@@ -105,11 +105,11 @@ def test_everything_is_as_it_was_and_counts_as_written_now(old, new):
 
 def test_a_snapshot_of_a_restored_registry_is_its_own(old, new):
     """Restoring twice changes nothing but the indexes."""
-    written(new, *pieces(old.snapshot()))
+    written(new, *pieces(old.to_bytes()))
     copy = RestorableRegistry()
-    copy.restore(new.snapshot())
+    copy.restore(new.to_bytes())
 
-    assert new.snapshot() == copy.snapshot()
+    assert new.to_bytes() == copy.to_bytes()
 
 
 def test_tokens_of_before_are_no_newer_than_those_after(old, new):
@@ -120,7 +120,7 @@ def test_tokens_of_before_are_no_newer_than_those_after(old, new):
         written(new, Acquire("gone", b"", session="t"), Release("gone", b"", session="t"))
     written(new, Acquire("lock", b"", session="u"), DeleteKey("gone"))
     before = new.get("lock").lock_index
-    written(new, *pieces(old.snapshot()))
+    written(new, *pieces(old.to_bytes()))
     holder = new.get("lock")
     assert "s" == holder.session
     assert holder.lock_index > before == 4
@@ -136,7 +136,7 @@ def test_the_clock_goes_on_and_delays_keep_their_rest(old, new):
     written(old, CreateSession(Session("d", "n1", node_checks=(), lock_delay=5.0)), stamp=90_000)
     written(old, Acquire("slow", b"", session="d"), DestroySession("d"), stamp=90_000)
     written(new, PutKey("x", b""), stamp=1_000)
-    written(new, *pieces(old.snapshot()), stamp=2_000)
+    written(new, *pieces(old.to_bytes()), stamp=2_000)
     written(new, CreateSession(session("w")), stamp=2_000)
 
     (early,) = written(new, Acquire("slow", b"", session="w"), stamp=6_999)
@@ -161,7 +161,7 @@ def spoilt(chunks):
 @pytest.mark.parametrize("how", list(spoilt([RestoreChunk("r1", i, b"") for i in range(4)])))
 def test_what_makes_no_snapshot_changes_nothing(old, new, how):
     """It is refused with a sentence, and the next attempt starts from nothing."""
-    chunks = pieces(old.snapshot())
+    chunks = pieces(old.to_bytes())
     before = new.find(Keys())
     answers = written(new, *spoilt(chunks)[how])
 
@@ -190,7 +190,7 @@ def test_replicas_are_equal_however_the_log_is_cut(data):
         source, RegisterNode(NODE), PutKey("a", b"x" * 200), RegisterService("n1", Service("w"))
     )
     log = [encode(PutKey("k", b"0"))]
-    for chunk in pieces(source.snapshot()):
+    for chunk in pieces(source.to_bytes()):
         log += [encode_chunk(chunk)]
         log += [encode(PutKey("k", b"1"))] * data.draw(st.integers(0, 2))
     if data.draw(st.booleans()):
@@ -204,11 +204,11 @@ def test_replicas_are_equal_however_the_log_is_cut(data):
         others += two.apply(Entries(*run).slice(two.applied + 1, stop + 1))
         if data.draw(st.booleans()):
             copy = RestorableRegistry()
-            copy.restore(two.snapshot())
+            copy.restore(two.to_bytes())
             two = copy
 
     assert answers == others
-    assert one.snapshot() == two.snapshot()
+    assert one.to_bytes() == two.to_bytes()
 
 
 async def test_whoever_waits_is_woken(old, new):
@@ -223,7 +223,7 @@ async def test_whoever_waits_is_woken(old, new):
         for topic in (("service", "db"), ("key", "nothing"), ("prefix", "c")):
             nursery.start_soon(wait, *topic)
         await trio.testing.wait_all_tasks_blocked()
-        written(new, *pieces(old.snapshot()))
+        written(new, *pieces(old.to_bytes()))
     assert 3 == len(woken)
 
 
