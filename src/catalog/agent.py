@@ -21,15 +21,17 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import trio
-from attrs import evolve
+from attrs import evolve, frozen
 
+import quorum
 import rumor
 from catalog.api import Catalog
 from catalog.config import AgentConfig, format_address, parse_address
 from catalog.errors import CatalogError, StartError, Unavailable
 from catalog.events import Events, FireEvent
+from catalog.exits import sole
 from catalog.forward import Local, Remote
-from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Reload
+from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
 from catalog.model import Role
 from catalog.node.checks import Checker
 from catalog.node.happenings import Happenings
@@ -69,7 +71,7 @@ from catalog.trust import Trust
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
 
-__all__ = ["Agent", "open_catalog"]
+__all__ = ["Agent", "AgentStatistics", "open_catalog"]
 
 log = logging.getLogger("catalog")
 
@@ -77,6 +79,19 @@ T = TypeVar("T")
 
 LEAVE_SECONDS_MAX: Final = 5.0
 """How long each step of leaving may take."""
+
+
+@frozen
+class AgentStatistics:
+    """An agent at work, in numbers."""
+
+    gossip: rumor.AgentStatistics
+    services: int
+    """Registered on this node."""
+    connections: int
+    """From agents and users to this one, for requests."""
+    replica_age: float | None
+    """Seconds since a server's replica was known to have everything; `None`: there is none."""
 
 
 class Agent(Catalog):
@@ -128,6 +143,13 @@ class Agent(Catalog):
             roster.me.to_node(), self.ask, interval=config.sync_interval, random=random
         )
 
+        self._serving = Serving(
+            self._answer,
+            cluster=config.cluster,
+            name=config.name,
+            trust=trust,
+            per_host_max=config.connections_per_host_max,
+        )
         self._happenings = Happenings(gossip, lambda: self._keeper.local.services, uuid4)
         self._place = Place(gossip, self.ask, interval=config.coordinate_interval, random=random)
 
@@ -205,6 +227,20 @@ class Agent(Catalog):
         if self._trust is not None:
             self._trust.renew()
 
+    @property
+    def server(self) -> quorum.Server | None:
+        """This agent's part in consensus, once it takes part."""
+        return None if self._replica is None else self._replica.server
+
+    def statistics(self) -> AgentStatistics:
+        """Return numbers for people and for monitoring."""
+        return AgentStatistics(
+            self._gossip.statistics(),
+            len(self._keeper.local.services),
+            self._serving.connections,
+            None if self._replica is None else self._replica.age,
+        )
+
     async def check(self) -> None:
         """Raise `AgentFailed` if the agent is about to stop, and so to blame for other errors."""
         if self._voter is not None:
@@ -250,6 +286,8 @@ class Agent(Catalog):
                 if self.reloader is None:
                     raise ValueError("this agent has no configuration file that it could reload")
                 return await self.reloader()
+            case Metrics():
+                return _exposition(self)
             case Leave():
                 self._nursery.start_soon(self.leave)
             case Members():
@@ -312,14 +350,7 @@ class Agent(Catalog):
         self._roster.read()
         nursery.start_soon(self._roster.run)
         nursery.start_soon(self._happenings.run)
-        serving = Serving(
-            self._answer,
-            cluster=self._config.cluster,
-            name=self.name,
-            trust=self._trust,
-            per_host_max=self._config.connections_per_host_max,
-        )
-        nursery.start_soon(serving.run, self._door.doorway(MAGIC))
+        nursery.start_soon(self._serving.run, self._door.doorway(MAGIC))
         if self._voter is not None:
             await nursery.start(self._voter.run)
         nursery.start_soon(self._keeper.run)
@@ -374,7 +405,7 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
                 finally:
                     nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
-            raise _sole(group) from failure
+            raise sole(group) from failure
     if failure is not None:
         raise failure
 
@@ -400,11 +431,12 @@ async def _open_gossip(
         raise StartError(str(error)) from error
 
 
-def _sole(group: BaseException) -> BaseException:
-    """Return the first error that is not a group."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
+def _exposition(agent: Agent) -> str:
+    try:
+        from catalog.metrics import exposition  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise ValueError("metrics need the extra: pip install 'quorumkit[metrics]'") from error
+    return exposition(agent)
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""What can be asked of one agent by those who run it: to leave, to reload, to change keys."""
+"""What can be asked of one agent by those who run it: to leave, to reload, for metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs.validators import instance_of
 
 from catalog.requests import Request
 
-__all__ = ["ChangeKeys", "JoinOthers", "KeyAction", "KeysReport", "Leave", "Reload"]
+__all__ = ["ChangeKeys", "JoinOthers", "KeyAction", "KeysReport", "Leave", "Metrics", "Reload"]
 
 
 @frozen
@@ -38,6 +38,14 @@ class Reload(Request[tuple[str, ...]]):
     """Read the configuration file again; the answer says, line by line, what came of it."""
 
     RESULT: ClassVar[Any] = tuple[str, ...]
+    LOCAL: ClassVar[bool] = True
+
+
+@frozen
+class Metrics(Request[str]):
+    """The agent's metrics, in Prometheus' text format."""
+
+    RESULT: ClassVar[Any] = str
     LOCAL: ClassVar[bool] = True
 
 

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from catalog import requests
 from catalog.answers import Applied
 from catalog.events import Events, FireEvent
-from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Reload
+from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
 from catalog.limits import check_name
 from catalog.model import Coordinate
 from catalog.requests import Consistency, LeaderRequest, Request
@@ -241,6 +241,7 @@ REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     "leave": Leave,
     "join-others": JoinOthers,
     "reload": Reload,
+    "metrics": Metrics,
     "change-keys": ChangeKeys,
 }
 """All requests by their names on the wire, those of `catalog.requests` included."""

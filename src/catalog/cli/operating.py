@@ -14,7 +14,7 @@ from catalog.cli.output import print_json, print_table, say
 from catalog.durably import write_durably
 from catalog.events import Events, FireEvent
 from catalog.exits import FAILED, USAGE, Failure
-from catalog.housekeeping import ChangeKeys, JoinOthers, KeyAction, Leave, Reload
+from catalog.housekeeping import ChangeKeys, JoinOthers, KeyAction, Leave, Metrics, Reload
 from catalog.operations import Health, Peers, RemovePeer, TransferLeadership
 from catalog.snapshots import restore, save, unpack
 
@@ -160,6 +160,8 @@ async def _housekeep(client: catalog.Client, options: argparse.Namespace) -> Non
         case "leave":
             await client.ask(Leave())
             say(f"the agent at {options.agent} leaves")
+        case "metrics":
+            sys.stdout.write(await client.ask(Metrics()))
         case "join":
             count = await client.ask(JoinOthers(tuple(options.addresses)))
             say(f"{count} of {len(options.addresses)} answered")

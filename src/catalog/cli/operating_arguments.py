@@ -11,7 +11,7 @@ from catalog.housekeeping import KeyAction
 
 __all__ = ["COMMANDS", "add_commands"]
 
-COMMANDS = ("operator", "snapshot", "event", "keyring", "leave", "join", "reload")
+COMMANDS = ("operator", "snapshot", "event", "keyring", "leave", "join", "reload", "metrics")
 
 
 def add_commands(
@@ -48,11 +48,12 @@ def add_commands(
     command(commands, "leave", "have the agent leave the cluster for good, then stop")
     join = command(commands, "join", "have the agent meet others")
     join.add_argument("addresses", metavar="HOST:PORT", nargs="+")
+    command(commands, "metrics", "print the agent's metrics in Prometheus' format")
     command(commands, "reload", "have the agent read its configuration file again")
     for verbs in (operator, snapshot, event, keyring):
         for verb in verbs.choices.values():
             add_asking(verb)
-    for name in ("leave", "join", "reload"):
+    for name in ("leave", "join", "reload", "metrics"):
         add_asking(commands.choices[name])
 
 

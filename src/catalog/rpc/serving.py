@@ -69,6 +69,11 @@ class Serving:
         self._per_host_max = per_host_max
         self._hosts: Counter[str] = Counter()
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return self._hosts.total()
+
     async def run(self, listener: trio.abc.Listener[trio.SocketStream]) -> None:
         """Serve whoever comes, for ever."""
         await trio.serve_listeners(self.serve, [listener])
@@ -102,7 +107,7 @@ class Serving:
 
     def _refusal(self, host: str) -> str:
         """Return why one more connection from a host is refused; empty: it is not."""
-        if self._hosts.total() >= CONNECTIONS_MAX:
+        if self.connections >= CONNECTIONS_MAX:
             return f"{CONNECTIONS_MAX} connections"
         if self._hosts[host] >= self._per_host_max:
             return f"{self._per_host_max} connections from {host}"

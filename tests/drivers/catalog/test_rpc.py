@@ -10,7 +10,7 @@ import trio
 from catalog import rpc
 from catalog.errors import CatalogError, NoLeader, NoServers, ProtocolError
 from catalog.model import KeyValue
-from catalog.requests import AskedNode, Get, Keys, Lookup, Members
+from catalog.requests import AskedNode, Get, Keys, Lookup, Members, Reply
 from catalog.rpc import open_connections, serving
 from catalog.rpc.faults import ConnectionLost, Unreachable
 from catalog.rpc.frames import MAGIC, Call, Cancel, Failure, FrameReader, Hello, Result, encode
@@ -18,6 +18,14 @@ from catalog.rpc.serving import Serving
 from catalog.wire import dumps
 
 HELLO = encode(Hello(1, "", ""))
+
+
+NOTHING: Reply[KeyValue | None] = Reply(None, 1)
+
+
+def found(key: str) -> Reply[KeyValue | None]:
+    """What is answered to a question for a key."""
+    return Reply(KeyValue(key, b"value"), 2)
 
 
 class Handler:
@@ -38,11 +46,11 @@ class Handler:
                     self.cancelled.set()
             case Get("held"):
                 await self.released.wait()
-                return None
+                return NOTHING
             case Get("none"):
-                return None
+                return NOTHING
             case Get(key):
-                return KeyValue(key, b"value")
+                return found(key)
             case Keys():
                 raise NoLeader("nobody leads")
             case Lookup():
@@ -109,8 +117,8 @@ async def test_many_calls_share_a_connection(handler, address):
                 nursery.start_soon(ask, f"key-{number}")
             nursery.start_soon(ask, "none")
 
-        assert None is answers.pop("none")
-        assert {key: KeyValue(key, b"value") for key in answers} == answers
+        assert NOTHING == answers.pop("none")
+        assert {key: found(key) for key in answers} == answers
         assert 50 == len(answers)
         assert {True} == {direct for _, direct in handler.asked}
         assert 1 == len(connections._open)
@@ -125,7 +133,7 @@ async def test_errors_arrive_as_what_they_were(handler, address, caplog):
             await connections.call(address, Lookup("web"), patience=10)
         with pytest.raises(CatalogError):
             await connections.call(address, Members(), patience=10)
-        assert KeyValue("k", b"value") == await connections.call(address, Get("k"), patience=10)
+        assert found("k") == await connections.call(address, Get("k"), patience=10)
     assert "a fault of ours" in caplog.text
 
 
@@ -224,7 +232,7 @@ async def test_hostile_greetings_end_their_own_connection_only(
     await stranger.send_eof()
     frames = await read_all(stranger)
     async with open_connections(cluster="c", name="b") as connections:
-        assert KeyValue("k", b"value") == await connections.call(address, Get("k"), patience=10)
+        assert found("k") == await connections.call(address, Get("k"), patience=10)
     assert [] == [frame for frame in frames if not isinstance(frame, Failure)]
     assert 1 == len([one for one in caplog.records if "was closed" in one.message])
 
@@ -248,7 +256,7 @@ async def test_hostile_calls_end_their_own_connection_only(
     await stranger.send_eof()
     await read_all(stranger)
     async with open_connections(cluster="c", name="b") as connections:
-        assert KeyValue("k", b"value") == await connections.call(address, Get("k"), patience=10)
+        assert found("k") == await connections.call(address, Get("k"), patience=10)
     assert 1 == len([one for one in caplog.records if "was closed" in one.message])
 
 
@@ -265,7 +273,7 @@ async def test_bad_requests_are_answered_as_such(stranger):
     answers = {frame.id: frame for frame in frames}
 
     assert ("bad-request", "bad-request") == (answers[1].code, answers[2].code)
-    assert Result(3, dumps(KeyValue("k", b"value"))) == answers[3]
+    assert Result(3, dumps(found("k"))) == answers[3]
 
 
 async def test_calls_and_connections_are_bounded(handler, address, stranger, monkeypatch):
