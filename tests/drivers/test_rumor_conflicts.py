@@ -167,10 +167,10 @@ async def test_partitions_with_one_name_in_common_heal_and_report_it(
             assert side[2].conflicts
         for watch in watches:
             watch.events.clear()
-        await trio.sleep(240)
+        await trio.sleep(120)
 
         assert [watch.flaps for watch in watches] == [[]] * len(watches)
-        assert max(len(watch.conflicts) for watch in watches) <= 240 / FAST.conflict_interval + 1
+        assert max(len(watch.conflicts) for watch in watches) <= 120 / FAST.conflict_interval + 1
     for agent in everybody:
         assert {m.name for m in agent.members.values()} == set("abcdx")
         assert {m.health for m in agent.members.values()} == {Health.ALIVE}
