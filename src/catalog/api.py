@@ -10,17 +10,38 @@ Every method asks one request (see `catalog.requests`); how it reaches a server 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import attrs
 import trio
 
 from catalog.answers import Applied
-from catalog.commands import DeleteKey, Operation, PutKey
+from catalog.commands import (
+    Acquire,
+    Command,
+    CreateSession,
+    DeleteKey,
+    DestroySession,
+    Operation,
+    PutKey,
+    Release,
+    Step,
+    Transaction,
+)
+from catalog.definitions import GOSSIP_CHECK
 from catalog.errors import NotRegistered, Refused, Unavailable
-from catalog.model import KeyValue, NodeView, Service, Status
+from catalog.model import (
+    Behaviour,
+    FencingToken,
+    KeyValue,
+    NodeView,
+    Service,
+    Session,
+    Status,
+)
 from catalog.requests import (
     WAIT_SECONDS_MAX,
     AgentInfo,
@@ -30,14 +51,17 @@ from catalog.requests import (
     Get,
     Heartbeat,
     Info,
+    Items,
     Keys,
     Lookup,
     Member,
     Members,
     Nodes,
     Register,
+    RenewSession,
     Request,
     Services,
+    Sessions,
     Write,
 )
 from catalog.subscriptions import Subscription
@@ -202,6 +226,104 @@ class Catalog(ABC):
         """
         return await self._write(DeleteKey(key, cas=cas, recurse=recurse))
 
+    async def items(
+        self, prefix: str = "", *, consistency: Consistency = Consistency.DEFAULT
+    ) -> tuple[KeyValue, ...]:
+        """Return the keys that start with `prefix`, with their values, sorted by key."""
+        return (await self.ask(Items(prefix, consistency=consistency))).value
+
+    async def transact(self, steps: Iterable[Step]) -> Applied:
+        """Do all of these steps, in order, or none of them.
+
+        The answer has a part for each step, with the values that it found or made. One that only
+        reads costs no log entry.
+
+        Raises:
+            Refused: a step could not be done, or found what it did not expect; nothing was done.
+                `applied.parts` says which steps, and why.
+
+        """
+        return await self._apply(Transaction(tuple(steps)))
+
+    # Sessions and locks.
+
+    async def create_session(
+        self,
+        node: str,
+        *,
+        name: str = "",
+        ttl: float | None = None,
+        behaviour: Behaviour = Behaviour.RELEASE,
+        lock_delay: float = 15.0,
+        checks: Iterable[str] = (GOSSIP_CHECK,),
+    ) -> str:
+        """Begin a session on a node; return its id.
+
+        Args:
+            node: it ends with this node.
+            name: for people.
+            ttl: seconds in which it must be renewed; `None`: it needs no renewal.
+            behaviour: what becomes of the keys that it holds when it ends.
+            lock_delay: seconds for which nobody acquires those keys then.
+            checks: of the node or its services, by id; it ends when one of them is critical.
+
+        Raises:
+            Refused: the node or a check is unknown, or a check is critical.
+
+        """
+        session = Session(
+            str(uuid4()),
+            node,
+            name=name,
+            ttl=ttl,
+            behaviour=behaviour,
+            lock_delay=lock_delay,
+            node_checks=tuple(checks),
+        )
+        await self._write(CreateSession(session))
+        return session.id
+
+    async def renew_session(self, session: str) -> bool:
+        """Keep a session alive for another TTL; `False`: it has ended, and so have its locks."""
+        return await self.ask(RenewSession(session)) is not None
+
+    async def destroy_session(self, session: str) -> int:
+        """End a session and free what it holds; of one that has ended: nothing."""
+        return await self._write(DestroySession(session))
+
+    async def sessions(
+        self, node: str = "", *, consistency: Consistency = Consistency.DEFAULT
+    ) -> tuple[Session, ...]:
+        """Return all sessions, or those of a node, sorted by id."""
+        return (await self.ask(Sessions(node, consistency=consistency))).value
+
+    async def acquire(
+        self, key: str, session: str, value: bytes = b"", *, flags: int = 0
+    ) -> FencingToken:
+        """Write a key and hold it; return the token that proves it.
+
+        Show the token to whatever the lock protects: it must refuse a lower `lock_index` than the
+        highest that it has seen. A lock alone does not stop a holder that was paused.
+
+        Raises:
+            Refused: another session holds it (`LOCKED`), one that held it ended a moment ago
+                (`LOCK_DELAYED`), or this session has ended (`UNKNOWN_SESSION`).
+
+        """
+        applied = await self._apply(Acquire(key, value, session, flags=flags))
+        (entry,) = applied.values
+        assert isinstance(entry, KeyValue), "acquiring makes a key"
+        return entry.token
+
+    async def release(self, key: str, session: str, value: bytes = b"", *, flags: int = 0) -> int:
+        """Write a key that the session holds, and let go of it; return the entry's index.
+
+        Raises:
+            Refused: it does not hold it.
+
+        """
+        return await self._write(Release(key, value, session, flags=flags))
+
     # Agents.
 
     async def members(self) -> tuple[Member, ...]:
@@ -215,7 +337,10 @@ class Catalog(ABC):
         return {**fields, "agent": info.agent.value, "peers": dict(info.peers)}
 
     async def _write(self, command: Operation) -> int:
+        return (await self._apply(command)).index
+
+    async def _apply(self, command: Command) -> Applied:
         applied: Applied = await self.ask(Write(command))
         if not applied.ok:
             raise Refused(applied)
-        return applied.index
+        return applied

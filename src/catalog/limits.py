@@ -210,7 +210,12 @@ def floats(value: Iterable[float]) -> tuple[float, ...]:
     )
 
 
-def sealed(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def sealed(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Copy, sort and seal texts by name; see `sealed_values`."""
+    return sealed_values(value)
+
+
+def sealed_values(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Copy, sort and seal: equal mappings then encode to equal bytes, and nobody edits ours."""
     if not isinstance(value, Mapping):
         raise TypeError(f"expected a mapping by name, not {value!r}")

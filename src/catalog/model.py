@@ -48,6 +48,7 @@ from catalog.limits import (
     clip,
     floats,
     sealed,
+    sealed_values,
     strings,
 )
 
@@ -136,7 +137,7 @@ class Service:
     weights: Weights = field(default=EVEN, validator=instance_of(Weights))
     tagged_addresses: Mapping[str, ServiceAddress] = field(
         factory=dict,
-        converter=sealed,
+        converter=sealed_values,
         validator=deep_mapping(instance_of(str), instance_of(ServiceAddress)),
         hash=False,
     )

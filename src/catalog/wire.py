@@ -228,9 +228,10 @@ def _converter() -> Cbor2Converter:
     converter.register_unstructure_hook_func(_is_addresses, _plain_addresses(converter))
     for union in (Check, Operation, Step, Command, Update, Value):
         configure_tagged_union(union, converter, tag_generator=TAGS.__getitem__, tag_name="type")
+    hook = converter.get_structure_hook(Check)
     converter.register_structure_hook_func(
         _is_check_or_none,
-        lambda value, _: None if value is None else converter.structure(value, Check),
+        lambda value, _: None if value is None else hook(value, Check),
     )
     converter.register_unstructure_hook_func(
         _is_check_or_none,

@@ -132,7 +132,7 @@ def truth(term: Any, thing: dict[str, str]) -> bool:
         case ("or", one, two):
             return truth(one, thing) or truth(two, thing)
     name, value = term
-    return thing.get(name) == value
+    return bool(thing.get(name) == value)
 
 
 @settings(deadline=None, max_examples=100)

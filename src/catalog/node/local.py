@@ -154,10 +154,10 @@ class Local:
                 del self._maintenance[owner]
                 return
         self._run(check_id)
-        owner = self._owner(check_id)
-        assert owner is not None, "what runs has an owner"
+        service_id = self._owner(check_id)
+        assert service_id is not None, "what runs has an owner"
         if self._alone.pop(check_id, None) is None:
-            self._without(check_id, owner)
+            self._without(check_id, service_id)
         del self._runs[check_id]
 
     def maintain(self, service_id: str, reason: str | None) -> None:

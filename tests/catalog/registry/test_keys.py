@@ -56,13 +56,16 @@ def test_cas_compares_the_modify_index(table: KeyTable, key: str, cas: int, done
         assert outcome is None
         assert [key] == touched(table, 3)
     else:
+        assert outcome is not None
         assert Refusal.CONFLICT is outcome[0]
         assert before == table.image()
 
 
 def test_cas_guards_a_deletion(table: KeyTable) -> None:
     """A deletion with another index is refused; of a key that is gone it is done already."""
-    assert Refusal.CONFLICT is table.delete(DeleteKey("a", cas=9))[0]
+    outcome = table.delete(DeleteKey("a", cas=9))
+    assert outcome is not None
+    assert Refusal.CONFLICT is outcome[0]
     assert table.delete(DeleteKey("a", cas=1)) is None
     assert touched(table, 4) == ["a"]
     assert table.delete(DeleteKey("a", cas=1)) is None
@@ -222,7 +225,7 @@ def test_an_update_of_a_prefix_names_each_key_once(table: KeyTable) -> None:
     table.put(PutKey("b", b""), 5)
     table.commit(5, 0)
 
-    expected = KeyDelta(2, 6, "a/", (table.get("a/b"),), (("a/c", 5),))
+    expected = KeyDelta(2, 6, "a/", table.items("a/b"), (("a/c", 5),))
     assert expected == table.update("a/", 2, 6)
     assert KeyDelta(5, 6, "a/", ()) == table.update("a/", 5, 6)
     assert KeyDelta(0, 6, "a/", table.items("a/"), whole=True) == table.update("a/", None, 6)

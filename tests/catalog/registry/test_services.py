@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog.answers import Refusal
+from catalog.answers import Reason, Refusal
 from catalog.commands import (
     DeregisterCheck,
     DeregisterNode,
@@ -49,6 +49,11 @@ def only(table: ServiceTable) -> Instance:
     """Return the only instance of "web"."""
     (instance,) = table.view("web").instances
     return instance
+
+
+def refused(reason: Reason | None) -> Refusal | None:
+    """Return the kind of a refusal."""
+    return reason and reason[0]
 
 
 def test_an_instance_joins_node_service_and_checks(table: ServiceTable) -> None:
@@ -287,7 +292,7 @@ def test_a_check_needs_its_service_and_an_id_of_its_own(table: ServiceTable) -> 
         (RegisterCheck("n9", CheckState("x", Status.PASSING)), Refusal.UNKNOWN_NODE),
         (RegisterCheck("n1", CheckState("c", Status.PASSING), "w", cas=9), Refusal.CONFLICT),
     ):
-        assert refusal is table.register_check(command, 4)[0]
+        assert refusal is refused(table.register_check(command, 4))
     assert table.commit(4) is None
 
 
@@ -329,7 +334,7 @@ def test_a_comparison_that_fails_changes_nothing(table: ServiceTable) -> None:
         table.deregister_service(DeregisterService("n1", "w", cas=9)),
         table.deregister_check(DeregisterCheck("n1", "c", cas=9), 4),
     ):
-        assert Refusal.CONFLICT is reason[0]
+        assert Refusal.CONFLICT is refused(reason)
 
     assert table.commit(4) is None
     assert before == table.image()
