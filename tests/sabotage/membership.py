@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 from tests.sabotage.mixes import CHANGES, CRASHES
-from tests.sabotage.rows import Named, Seeds, broken
+from tests.sabotage.rows import Named, Orders, Seeds, broken
 
 from quorum.core import election, membership, replication, snapshots
 from quorum.core.log import Log
@@ -16,7 +16,10 @@ from quorum.messages import Entries, Members
 TESTS = "tests/quorum/test_membership.py::"
 
 
-@broken(Seeds("Commit", {"faults": CHANGES}))
+@broken(
+    Seeds("Commit", {"faults": CHANGES}),
+    Orders("Commit", 3, 12, {"changes": 1, "instant_disks": True}),
+)
 def one_majority_commits(patch):
     """In a joint configuration the new majority alone commits."""
 

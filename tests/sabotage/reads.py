@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 from tests.sabotage.mixes import CHANGES, DRIFTING, LEASES, PARTITIONS, PLAIN
-from tests.sabotage.rows import Named, Seeds, broken
+from tests.sabotage.rows import Named, Orders, Seeds, broken
 
 from quorum.core import election, forwarding, lease, membership, reads
 from quorum.core.majority import reached
@@ -36,7 +36,7 @@ def read_by_earlier_round(patch):
     patch.setattr(reads, "_begin", sabotaged)
 
 
-@broken(Seeds(STALE))
+@broken(Seeds(STALE), Orders(STALE, 3, 11, {"reads": 1, "instant_disks": True}))
 def read_before_first_commit(patch):
     """A new leader answers reads by a commit index that may be out of date."""
     begin = reads._begin

@@ -3,7 +3,8 @@
 Published model checking found the bugs of Python's Raft libraries with two or three nodes and 8 to
 25 events. So this search tries every order of them: any message on its way arrives next, or twice;
 any server times out, sends a heartbeat, takes a request, completes a write, or loses power and
-starts again with what its disk has. What is bounded is how often (`Budget`), so that the depth is
+starts again with what its disk has; and, if the budget says so, is asked to read, or to replace
+the first server by the last. What is bounded is how often (`Budget`), so that the depth is
 spent on histories that differ. Breadth first: what it finds, it finds by a shortest history.
 
 Three things need no case of their own, for they lead nowhere that the search does not come anyway:
@@ -19,9 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from quorum.messages import AppendEntries, AppendReply, Entries, Message, NodeId, VoteReply
+from quorum.messages import (
+    AppendEntries,
+    AppendReply,
+    Entries,
+    Message,
+    NodeId,
+    VoteReply,
+)
 from quorum.simulation.invariants import Violation, is_quorum
 from quorum.simulation.local import Local, LogEntry, Outcome, Post, Servers, digest
 
@@ -39,6 +47,12 @@ class Budget:
     """Messages that arrive a second time."""
     instant_disks: bool = False
     """Writes complete at once, which halves the events that a history needs."""
+    reads: int = 0
+    """Linearizable reads, of whoever believes that it leads."""
+    changes: int = 0
+    """Changes of members: the last server, which is no founder then, for the first."""
+    protected: bool = False
+    """PreVote and CheckQuorum are on; a leader's timeout is the silence of its majority."""
 
 
 @frozen
@@ -48,6 +62,8 @@ class History:
     leaders: tuple[tuple[int, NodeId], ...] = ()
     committed: tuple[tuple[LogEntry, int], ...] = ()
     """Each entry with the term in which it was committed."""
+    floors: tuple[tuple[int, int], ...] = ()
+    """What was committed when each read was asked for, by its tag."""
 
 
 World: TypeAlias = tuple[tuple[Local, ...], tuple[int, ...], tuple[int, ...], int]
@@ -57,7 +73,7 @@ Path: TypeAlias = tuple[Any, ...]
 """How a state was reached: the last move, and the path before it."""
 
 Move: TypeAlias = tuple[str, int, int]
-"""What happens, to which server, and with which message."""
+"""What happens, to which server, and with which message; of a read, minus its tag."""
 
 
 @define
@@ -91,11 +107,12 @@ class Search:
 
     def run(self, depth: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Search all histories of up to `depth` events, until `enough` says so."""
-        self._names = tuple("abcdefg"[: self.nodes])
-        self._servers = Servers(self._names)
         one = self.budget
+        self._names = tuple("abcdefg"[: self.nodes])
+        founders = self._names[:-1] if one.changes else self._names
+        self._servers = Servers(founders, protected=one.protected, rounds=bool(one.reads))
         left = (one.timeouts,) * self.nodes
-        left += (one.requests, one.heartbeats, one.crashes, one.repeats)
+        left += (one.requests, one.heartbeats, one.crashes, one.repeats, one.reads, one.changes)
         start: World = (tuple(map(self._servers.boot, self._names)), (), left, 0)
         visited = {self._key(start)}
         frontier: list[tuple[World, Path]] = [(start, ())]
@@ -132,14 +149,16 @@ class Search:
 
     def _moves(self, world: World) -> Iterator[Move]:
         servers, mail, left, _ = world
-        requests, heartbeats, crashes, repeats = left[self.nodes :]
+        requests, heartbeats, crashes, repeats, reads, changes = left[self.nodes :]
         places = {name: place for place, name in enumerate(self._names)}
         for post in dict.fromkeys(mail):
             place = places[self._posts[post][1]]
             yield "receives", place, post
             if repeats:
                 yield "receives, not for the last time,", place, post
-        first = sum(left[: self.nodes]) == self.nodes * self.budget.timeouts
+        founders = self._servers.members.voters
+        spent = sum(left[: self.nodes]) < self.nodes * self.budget.timeouts
+        first = not spent and founders == self._names
         for place, server in enumerate(servers):
             if server.disk.queue:
                 yield "completes a write", place, -1
@@ -148,7 +167,12 @@ class Search:
                     yield "takes a request", place, -1
                 if heartbeats:
                     yield "sends heartbeats", place, -1
-            elif left[place] and not (first and place):
+                if reads:
+                    yield "is asked to read", place, -1 - reads
+                if changes:
+                    yield "changes the members", place, -1
+            may_expire = self.budget.protected if server.leads else True
+            if may_expire and left[place] and not (first and place):
                 yield "times out", place, -1
             if crashes:
                 yield "loses power and restarts", place, -1
@@ -171,6 +195,10 @@ class Search:
                 mail = tuple(each for each in mail if not self._dead(self._posts[each], after))
         if sends:
             mail = tuple(sorted(mail + sends))
+        if what == "is asked to read":
+            asked = self._histories[history]
+            floor = (-post, len(asked.committed))
+            history = self._remember(evolve(asked, floors=(*asked.floors, floor)))
         history = self._check(servers, before, outcome, history)
         return servers, mail, self._spend(left, what, place), history
 
@@ -186,6 +214,10 @@ class Search:
                 spent = self.nodes + 2
             case "receives, not for the last time,":
                 spent = self.nodes + 3
+            case "is asked to read":
+                spent = self.nodes + 4
+            case "changes the members":
+                spent = self.nodes + 5
             case _:
                 return left
         return (*left[:spent], left[spent] - 1, *left[spent + 1 :])
@@ -208,7 +240,8 @@ class Search:
             while self.budget.instant_disks and outcome.after.disk.queue:
                 done = self._servers.synced(outcome.after)
                 elected = outcome.elected or done.elected
-                outcome = Outcome(done.after, outcome.sends + done.sends, elected)
+                answers = outcome.answers + done.answers
+                outcome = Outcome(done.after, outcome.sends + done.sends, elected, answers)
             sends = tuple(map(self._number, outcome.sends))
             known = self._outcomes[key] = outcome, sends
         return known
@@ -224,6 +257,10 @@ class Search:
                 return servers.heartbeat(before)
             case "takes a request":
                 return servers.request(before)
+            case "is asked to read":
+                return servers.read(before, -post)
+            case "changes the members":
+                return servers.change(before, self._names[1:])
             case "loses power and restarts":
                 return Outcome(servers.restart(before.name, before.disk), (), elected=False)
             case _:
@@ -242,6 +279,10 @@ class Search:
         self, servers: tuple[Local, ...], before: Local, outcome: Outcome, number: int
     ) -> int:
         after = outcome.after
+        for tag, index in outcome.answers:
+            floor = dict(self._histories[number].floors)[tag]
+            if index < floor:
+                raise Violation("Read linearizability", f"{after.name} read {index} after {floor}")
         for _, _, message in outcome.sends:
             if isinstance(message, AppendReply) and message.match:
                 _check_acknowledged(servers, after, message.term, message.match)
@@ -262,7 +303,12 @@ class Search:
         if outcome.elected:
             history = _elect(history, after)
         if after.state.commit > before.state.commit:
-            history = _commit(history, servers, self._servers, after)
+            force = before if before.leads else after  # a leader may step down as it commits
+            history = _commit(history, servers, force, after)
+        return self._remember(history)
+
+    def _remember(self, history: History) -> int:
+        """The number of a history."""
         fresh = self._history_numbers.setdefault(history, len(self._histories))
         if fresh == len(self._histories):
             self._histories.append(history)
@@ -320,11 +366,11 @@ def _elect(history: History, leader: Local) -> History:
     for index, (entry, committed) in enumerate(history.committed, 1):
         if committed < term and leader.log[index - 1 : index] != (entry,):
             raise Violation("Leader Completeness", f"{leader.name} leads without entry {index}")
-    leaders = tuple(sorted((*history.leaders, (term, leader.name))))
-    return History(leaders, history.committed)
+    return evolve(history, leaders=tuple(sorted((*history.leaders, (term, leader.name)))))
 
 
-def _commit(history: History, servers: tuple[Local, ...], group: Servers, server: Local) -> History:
+def _commit(history: History, servers: tuple[Local, ...], force: Local, server: Local) -> History:
+    """What a commit adds; `force` has the role and the members by which it was decided."""
     commit, term = server.state.commit, server.state.term
     known = len(history.committed)
     for index in range(min(commit, known)):
@@ -334,17 +380,17 @@ def _commit(history: History, servers: tuple[Local, ...], group: Servers, server
             )
     if commit <= known:
         return history
-    if not server.leads or server.log[commit - 1][0] != term:
+    if not force.leads or server.log[commit - 1][0] != term:
         raise Violation("Commit", f"{server.name} counted replicas of an older term's {commit}")
     holders = {
         each.name
         for each in servers
         if len(each.durable) >= commit and each.durable[:commit] == server.log[:commit]
     }
-    if not is_quorum(group.members, holders):
+    if not is_quorum(force.state.log.members, holders):
         raise Violation("Commit", f"{server.name} committed {commit}, durable on {sorted(holders)}")
     news = tuple((entry, term) for entry in server.log[known:commit])
-    return History(history.leaders, history.committed + news)
+    return evolve(history, committed=history.committed + news)
 
 
 def _short(message: Message) -> str:

@@ -6,8 +6,10 @@ step (`fork`), freed of what cannot matter in the search (`_normalise`), and fou
 contents (`digest`).
 
 What cannot matter here: clocks and timers (a timeout is an event like any other, and may happen at
-any time), round numbers (they serve reads and servers that come back, neither of which is searched)
-and the absolute numbers of tickets.
+any time), round numbers where nobody reads (they serve reads, and servers that come back, which
+none does here), and the absolute numbers of tickets. With PreVote and CheckQuorum one thing about
+time does matter: whether a server has heard a leader since its last timeout. And a timeout of a
+leader is that its majority has been silent for so long.
 """
 
 from __future__ import annotations
@@ -22,8 +24,17 @@ from attrs import define, evolve, frozen
 from quorum.config import Config
 from quorum.core.raft import Raft
 from quorum.core.state import State
-from quorum.effects import Apply, Persist, Role, Send
-from quorum.events import Applied, Event, Persisted, Proposed, Received
+from quorum.effects import Answer, Apply, Persist, Role, Send
+from quorum.events import (
+    Applied,
+    Event,
+    MembersProposed,
+    Persisted,
+    Proposed,
+    ReadRequested,
+    Received,
+    Tag,
+)
 from quorum.messages import (
     AppendEntries,
     AppendReply,
@@ -39,10 +50,13 @@ from quorum.messages import (
 from quorum.simulation.disks import Disk
 from quorum.simulation.invariants import Violation
 
-CONFIG = Config(pre_vote=False, check_quorum=False, entries_max=1, commit_delay=10**6)
+PLAIN = Config(pre_vote=False, check_quorum=False, entries_max=1, commit_delay=10**6)
 """Plain Raft, which allows every history that PreVote and CheckQuorum allow, and more; an entry a
 message, so that logs can differ anywhere; and commits are told by heartbeats only, which the search
 sends whenever it likes."""
+
+PROTECTED = evolve(PLAIN, pre_vote=True, check_quorum=True)
+"""The same with PreVote and CheckQuorum."""
 
 LogEntry: TypeAlias = tuple[Term, bytes]
 Post: TypeAlias = tuple[NodeId, NodeId, Message]
@@ -84,6 +98,8 @@ class Outcome:
     sends: tuple[Post, ...]
     elected: bool
     """It leads now, and did not before."""
+    answers: tuple[tuple[Tag, Index], ...] = ()
+    """Reads that may go ahead, and the index that each is good for."""
 
 
 def fork(value: Any) -> Any:
@@ -119,8 +135,11 @@ def digest(value: Any) -> Any:
     return value
 
 
-def _normalise(state: State, disk: Disk) -> None:
-    """Put in one form what differs between histories and makes no difference to the future."""
+def _normalise(state: State, disk: Disk, *, rounds: bool) -> None:
+    """Put in one form what differs between histories and makes no difference to the future.
+
+    Round numbers do make a difference with `rounds`.
+    """
     past, gate = state.gate.persisted, state.gate
     gate.issued, gate.persisted, gate.hard = gate.issued - past, 0, max(0, gate.hard - past)
     for write in gate._writes:  # noqa: SLF001 - the search looks into everything
@@ -131,12 +150,17 @@ def _normalise(state: State, disk: Disk) -> None:
         for order in disk.queue
     ]
     for peer in state.peers.values():
-        peer.since = peer.acked = peer.told = 0
+        peer.told = 0
         peer.contact = 0.0
-    state.round = 0
+        if not rounds:
+            peer.since = peer.acked = 0
+    if not rounds:
+        state.round = 0
     state.rounds.clear()
+    state.fresh = (float("-inf"), 0)
     state.election_deadline = state.heartbeat_deadline = state.commit_notice = float("inf")
-    state.heard = float("-inf")
+    if not state.config.check_quorum:
+        state.heard = float("-inf")
     state.run = None
 
 
@@ -150,16 +174,24 @@ def _calm(message: Message) -> Message:
 
 
 class Servers:
-    """Every local state that was met, and every local transition."""
+    """Every local state that was met, and every local transition.
 
-    def __init__(self, names: tuple[NodeId, ...]) -> None:
-        self.members = Members(voters=names)
+    The cluster is founded by `founders`; with `rounds`, round numbers are part of a state.
+    """
+
+    def __init__(
+        self, founders: tuple[NodeId, ...], *, protected: bool = False, rounds: bool = False
+    ) -> None:
+        self.members = Members(voters=founders)
+        self._config = PROTECTED if protected else PLAIN
+        self._rounds = rounds
         self._chance = Steady()
         self._known: dict[Any, Local] = {}
 
     def boot(self, name: NodeId) -> Local:
         """A server that has never run."""
-        return self.restart(name, Disk.bootstrap(self.members))
+        founder = name in self.members.voters
+        return self.restart(name, Disk.bootstrap(self.members if founder else Members()))
 
     def restart(self, name: NodeId, disk: Disk) -> Local:
         """A server that starts on what its disk holds; writes under way are lost.
@@ -169,7 +201,7 @@ class Servers:
         """
         disk = fork(disk)
         disk.queue.clear()
-        raft = Raft(name, disk.load(), CONFIG, now=0.0, random=self._chance)
+        raft = Raft(name, disk.load(), self._config, now=0.0, random=self._chance)
         raft.step((), now=0.0)
         return self._intern(raft._state, disk)  # noqa: SLF001
 
@@ -190,8 +222,9 @@ class Servers:
         return self._step(before, disk, Persisted(order.ticket))
 
     def timeout(self, before: Local) -> Outcome:
-        """It has heard of no leader for long enough."""
-        return self._step(before, fork(before.disk), alarm="election_deadline")
+        """It has heard of no leader for long enough; or, a leader, of no majority."""
+        alarm = "heartbeat_deadline" if before.leads else "election_deadline"
+        return self._step(before, fork(before.disk), alarm=alarm, silence=True)
 
     def heartbeat(self, before: Local) -> Outcome:
         """The leader's heartbeat is due."""
@@ -201,22 +234,40 @@ class Servers:
         """A client proposes a command."""
         return self._step(before, fork(before.disk), Proposed(0, (before.name.encode(),)))
 
+    def read(self, before: Local, tag: Tag) -> Outcome:
+        """A client wants to read."""
+        return self._step(before, fork(before.disk), ReadRequested(tag))
+
+    def change(self, before: Local, voters: tuple[NodeId, ...]) -> Outcome:
+        """Somebody wants these to be the voters."""
+        event = MembersProposed(0, Members(voters=voters))
+        return self._step(before, fork(before.disk), event)
+
     def receive(self, before: Local, post: Post) -> Outcome:
         """A message arrives."""
         return self._step(before, fork(before.disk), Received(post[0], post[2]))
 
-    def _step(self, before: Local, disk: Disk, *events: Event, alarm: str = "") -> Outcome:
+    def _step(
+        self, before: Local, disk: Disk, *events: Event, alarm: str = "", silence: bool = False
+    ) -> Outcome:
         raft = Raft.__new__(Raft)
         raft._state = state = fork(before.state)  # noqa: SLF001
         if alarm:
             setattr(state, alarm, state.now)
+        if silence:
+            state.heard = float("-inf")
+            for peer in state.peers.values():
+                peer.contact = float("-inf")
         sends: list[Post] = []
+        answers: list[tuple[Tag, Index]] = []
         applied = state.applied
         for effect in raft.step(events, now=0.0):
             match effect:
                 case Send(to, message):
                     _check_said(before.name, disk, to, message)
-                    sends.append((before.name, to, _calm(message)))
+                    sends.append((before.name, to, message if self._rounds else _calm(message)))
+                case Answer(tag, index):
+                    answers.append((tag, index))
                 case Persist():
                     disk.queue.append(effect)
                 case Apply(entries):
@@ -228,14 +279,16 @@ class Servers:
                 case _:
                     pass
         if applied != state.applied:
-            assert not [e for e in raft.step((Applied(applied),), now=0.0) if type(e) is Send]
+            more = raft.step((Applied(applied),), now=0.0)
+            assert not [each for each in more if isinstance(each, Send)]
+            answers.extend((each.tag, each.index) for each in more if isinstance(each, Answer))
         after = self._intern(state, disk)
         _check_local(before, after)
         new_term = not before.leads or before.state.term != state.term
-        return Outcome(after, tuple(sends), after.leads and new_term)
+        return Outcome(after, tuple(sends), after.leads and new_term, tuple(answers))
 
     def _intern(self, state: State, disk: Disk) -> Local:
-        _normalise(state, disk)
+        _normalise(state, disk, rounds=self._rounds)
         state.log.check()
         varying = ("random", "config", "because", "announced")
         key = (
@@ -296,7 +349,7 @@ def _check_local(before: Local, after: Local) -> None:
             raise Violation("Leader Append-Only", f"{name} overwrote its log")
         matches = dict(before.match)
         for peer, match in after.match:
-            if match < matches[peer]:
+            if match < matches.get(peer, 0):
                 raise Violation("Match", f"{name} forgot that {peer} has {matches[peer]}")
     for peer, progress in now.peers.items():
         if progress.match >= progress.next:

@@ -45,7 +45,7 @@ def budget_of(words: list[str]) -> Budget:
         name, _, count = word.partition("=")
         if name not in names or not count.isdigit():
             raise ValueError(f"{word!r} is not NAME=COUNT with a name of {sorted(names)}")
-        counts[name] = bool(int(count)) if name == "instant_disks" else int(count)
+        counts[name] = bool(int(count)) if name in ("instant_disks", "protected") else int(count)
     return Budget(**counts)
 
 
