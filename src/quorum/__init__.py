@@ -76,7 +76,7 @@ from quorum.machine import (
 )
 from quorum.messages import Entries, Entry, Index, Kind, Members, NodeId, SnapshotMark, Term
 from quorum.sessions import Sessions
-from quorum.storage import Storage, StoredSnapshot
+from quorum.storage import IncomingSnapshot, Storage, StoredSnapshot
 from quorum.storage.journal import JournalStorage
 from quorum.storage.memory import MemoryStorage
 from quorum.trio.link import Link, Receiver
@@ -98,6 +98,7 @@ __all__ = [
     "Entries",
     "Entry",
     "Failed",
+    "IncomingSnapshot",
     "Indeterminate",
     "Index",
     "JournalStorage",

@@ -213,6 +213,36 @@ async def leaves_all_as_it_was_when_chunks_fail(make: StorageFactory) -> None:
     assert (found.mark, found.entries) == (older, entries(1, 1, 1, 1))
 
 
+async def keeps_snapshots_that_come_in_pieces(make: StorageFactory) -> None:
+    """They are nowhere until they are saved; those that are discarded stay nowhere."""
+    storage = make()
+    await storage.load()
+    await storage.persist([write(entries(1, 1, 1))])
+    mark, other = SnapshotMark(1, 1), SnapshotMark(2, 1)
+    incoming, discarded = await storage.receive_snapshot(mark), await storage.receive_snapshot(mark)
+    for piece in (b"on", b"", b"e" * 1_000):
+        await incoming.write(piece)
+        await discarded.write(b"x")
+    assert (incoming.size, discarded.size) == (1_002, 3)
+    try:
+        await storage.open_snapshot(mark)
+    except StorageError:
+        pass
+    else:
+        raise AssertionError("a snapshot is there before it is saved")
+    await incoming.save()
+    for _ in range(2):
+        incoming.discard()
+        discarded.discard()
+    await storage.trim(Trim(mark, 1, 0))
+    assert await content(storage, mark) == b"on" + b"e" * 1_000
+    left = await storage.receive_snapshot(other)
+    await left.write(b"never saved")
+    await storage.close()
+    found = await reopened(make)
+    assert (found.mark, found.entries) == (mark, entries(1, 1, 1))
+
+
 async def resets(make: StorageFactory) -> None:
     """A reset empties the log and begins it behind the snapshot, in one write with new entries."""
     storage = make()
@@ -268,6 +298,7 @@ STORAGE_CHECKS: tuple[StorageCheck, ...] = (
     trims,
     keeps_the_older_snapshot_until_told,
     keeps_snapshots_that_come_in_chunks,
+    keeps_snapshots_that_come_in_pieces,
     leaves_all_as_it_was_when_chunks_fail,
     resets,
     refuses_snapshots_that_are_not_there,

@@ -8,7 +8,7 @@ import trio
 from quorum import MemoryNetwork
 from quorum.effects import Send
 from quorum.messages import InstallSnapshot, SnapshotMark, TimeoutNow
-from quorum.storage.memory import MemorySnapshot
+from quorum.storage.memory import MemoryIncoming, MemorySnapshot
 
 
 class Mailbox:
@@ -20,8 +20,11 @@ class Mailbox:
     def received(self, events):
         self.arrivals += [(trio.current_time(), e.sender, e.message) for e in events]
 
+    async def receive_snapshot(self, mark):
+        return MemoryIncoming(lambda _: None)
+
     async def snapshot_received(self, sender, message, snapshot):
-        self.arrivals.append((trio.current_time(), sender, snapshot))
+        self.arrivals.append((trio.current_time(), sender, bytes(snapshot.data)))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from quorum import ConfigError, ProtocolError, TcpLinks, Tls
 from quorum.effects import Send
 from quorum.framing import frame
 from quorum.messages import InstallSnapshot, SnapshotMark, TimeoutNow
-from quorum.storage.memory import MemorySnapshot
+from quorum.storage.memory import MemoryIncoming, MemorySnapshot
 from quorum.trio import connection, links
 from quorum.trio.connection import MAGIC, greet
 from quorum.wire import Hello, encode_hello
@@ -37,8 +37,11 @@ class Mailbox:
     def received(self, events):
         self.events.extend(events)
 
+    async def receive_snapshot(self, mark):
+        return MemoryIncoming(lambda _: None)
+
     async def snapshot_received(self, sender, message, snapshot):
-        self.snapshots.append((sender, message, snapshot))
+        self.snapshots.append((sender, message, bytes(snapshot.data)))
 
 
 class Office:

@@ -207,6 +207,27 @@ async def test_a_snapshot_that_cannot_be_saved_is_all_that_is_lost(operation: st
     await again.close()
 
 
+@pytest.mark.parametrize("operation", ["create", "write", "sync"])
+async def test_a_snapshot_that_comes_in_may_fail_and_leaves_nothing(operation: str) -> None:
+    """Each step says so in its way, and the journal goes on."""
+    disk = FaultyDisk()
+    storage = journal(Path("/j"), disk=disk)
+    await storage.load()
+    before = disk.names(Path("/j"))
+    disk.before = failing(operation, 1, errno.EIO)
+    with pytest.raises(SnapshotFailed, match="at index 2 was not saved: OSError"):  # noqa: PT012 - the block is the point
+        incoming = await storage.receive_snapshot(MARK)
+        try:
+            await incoming.write(b"abc")
+            await incoming.save()
+        finally:
+            incoming.discard()
+    if operation != "create":
+        assert before == disk.names(Path("/j"))
+    await storage.persist([write(entries(1, 1))])
+    await storage.close()
+
+
 async def test_a_large_snapshot_is_never_whole_in_memory(tmp_path: Path) -> None:
     """64 MiB pass through a few."""
     storage = JournalStorage(tmp_path, node="n1", cluster="test")
@@ -215,16 +236,19 @@ async def test_a_large_snapshot_is_never_whole_in_memory(tmp_path: Path) -> None
     tracemalloc.start()
     try:
         await storage.save_snapshot(MARK, (bytes(chunk[::-1]) for _ in range(64)))
+        incoming = await storage.receive_snapshot(SnapshotMark(3, 1))
         snapshot = await storage.open_snapshot(MARK)
         for offset in range(0, snapshot.size, CHUNK_BYTES):
-            assert CHUNK_BYTES == len(await snapshot.read(offset, CHUNK_BYTES))
+            await incoming.write(await snapshot.read(offset, CHUNK_BYTES))
+        await incoming.save()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     snapshot.close()
+    incoming.discard()
     await storage.close()
 
-    assert snapshot.size == 64 * CHUNK_BYTES
+    assert incoming.size == snapshot.size == 64 * CHUNK_BYTES
     assert peak < 8 * CHUNK_BYTES
 
 

@@ -13,8 +13,8 @@ import trio
 
 from quorum.effects import Send
 from quorum.events import Received
-from quorum.messages import InstallSnapshot, NodeId
-from quorum.storage import StoredSnapshot
+from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
+from quorum.storage import IncomingSnapshot, StoredSnapshot
 
 
 class Receiver(Protocol):
@@ -24,8 +24,12 @@ class Receiver(Protocol):
         """Take what one read brought, in order. Never blocks."""
         ...
 
+    async def receive_snapshot(self, mark: SnapshotMark) -> IncomingSnapshot:
+        """Begin to take a snapshot, a piece at a time; whoever asked discards it in the end."""
+        ...
+
     async def snapshot_received(
-        self, sender: NodeId, message: InstallSnapshot, snapshot: bytes
+        self, sender: NodeId, message: InstallSnapshot, snapshot: IncomingSnapshot
     ) -> None:
         """Take a whole snapshot; it is durable here when this returns, and nowhere if it raises."""
         ...

@@ -48,7 +48,7 @@ SNAPSHOTS_MAX = 2
 """Snapshots received at a time; more are refused, and tried again by their senders."""
 
 PARTIAL_SECONDS_MAX = 600.0
-"""Seconds for which the beginning of an interrupted snapshot is kept in memory."""
+"""Seconds for which the beginning of an interrupted snapshot is kept."""
 
 WAITING_BYTES_MAX = 1 << 20
 """Bytes kept for a peer while it is dialled; the oldest frames are dropped."""
@@ -170,6 +170,7 @@ class TcpLinks:
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
         finally:
             self._nursery = self._receiver = self._address = None
+            self._shelf.clear()
             for peer in self._peers.values():
                 peer.connection, peer.dialling = None, False
 
@@ -270,7 +271,7 @@ class TcpLinks:
         """Do not keep what nobody goes on with."""
         await trio.sleep(PARTIAL_SECONDS_MAX)
         if self._shelf.kept is partial:
-            self._shelf.kept = None
+            self._shelf.clear()
 
     async def _converse(self, stream: Stream, reader: FrameReader, peer: _Peer) -> None:
         """Exchange messages until the connection ends."""

@@ -33,8 +33,8 @@ from quorum.effects import (
 from quorum.errors import QuorumError, Stopped
 from quorum.events import Event, Received, SnapshotArrived, SnapshotSent
 from quorum.machine import StateMachine
-from quorum.messages import Entries, InstallSnapshot, Kind, Members, NodeId
-from quorum.storage import Storage
+from quorum.messages import Entries, InstallSnapshot, Kind, Members, NodeId, SnapshotMark
+from quorum.storage import IncomingSnapshot, Storage
 from quorum.trio.applier import Applier
 from quorum.trio.counters import Counters
 from quorum.trio.disk import Disk
@@ -209,11 +209,15 @@ class Loop:
         self.counters.messages_received += len(events)
         self.inbox.extend(events)
 
+    async def receive_snapshot(self, mark: SnapshotMark) -> IncomingSnapshot:
+        """See `Receiver.receive_snapshot`."""
+        return await self._storage.receive_snapshot(mark)
+
     async def snapshot_received(
-        self, sender: NodeId, message: InstallSnapshot, snapshot: bytes
+        self, sender: NodeId, message: InstallSnapshot, snapshot: IncomingSnapshot
     ) -> None:
         """See `Receiver.snapshot_received`."""
-        await self._storage.save_snapshot(message.mark, snapshot)
+        await snapshot.save()
         self.counters.snapshots_received += 1
         self._learn(message.mark.members)
         self.inbox.put(SnapshotArrived(sender, message.term, message.round, message.mark))

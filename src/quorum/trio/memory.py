@@ -14,7 +14,7 @@ import trio
 from quorum.effects import Send
 from quorum.events import Received
 from quorum.messages import InstallSnapshot, NodeId
-from quorum.storage import StoredSnapshot
+from quorum.storage import CHUNK_BYTES, StoredSnapshot
 from quorum.trio.link import Receiver
 
 
@@ -113,8 +113,14 @@ class MemoryLink:
         if peer is None or peer.receiver is None:
             raise ConnectionError(f"{to} cannot be reached")
         peer.receiver.received((Received(self.id, message),))
-        data = await snapshot.read(0, snapshot.size)
-        await peer.receiver.snapshot_received(self.id, message, data)
+        receiver = peer.receiver
+        incoming = await receiver.receive_snapshot(message.mark)
+        try:
+            for offset in range(0, snapshot.size, CHUNK_BYTES):
+                await incoming.write(await snapshot.read(offset, CHUNK_BYTES))
+            await receiver.snapshot_received(self.id, message, incoming)
+        finally:
+            incoming.discard()
 
     def learn(self, peer: NodeId, address: str) -> None:
         """Addresses mean nothing here: names do."""

@@ -4,12 +4,13 @@
     sender: chunks from there on, or from 0
     receiver, once all of it is durable: an empty chunk at the end, as a receipt
 
-When a transfer breaks off, the receiver keeps what it has, and the next one from the same sender
-with the same mark goes on there; the digest (SHA-256) makes sure that both mean the same bytes. A
-sender that is told to may go slowly, so that a snapshot does not take a link away from the log.
+When a transfer breaks off, the receiver keeps what it has on its disk, and the next one from the
+same sender with the same mark goes on there; the digest (SHA-256) makes sure that both mean the
+same bytes. A sender that is told to may go slowly, so that a snapshot does not take a link away
+from the log.
 
-In memory: at the sender one chunk; at the receiver what has come of it, twice its size while it is
-handed over, and the beginning of one interrupted transfer.
+In memory there are a few chunks at either end. On the receiver's disk there is the beginning of one
+interrupted transfer at most.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from quorum.errors import ProtocolError
 from quorum.events import Received
 from quorum.framing import FrameReader, frame
 from quorum.messages import InstallSnapshot, NodeId, SnapshotMark
-from quorum.storage import StoredSnapshot
+from quorum.storage import IncomingSnapshot, StoredSnapshot
 from quorum.trio.connection import read_bodies
 from quorum.trio.link import Receiver
 from quorum.wire import (
@@ -38,8 +39,8 @@ from quorum.wire import (
     encode_chunk,
 )
 
-SNAPSHOT_BYTES_MAX = 1 << 30
-"""The largest snapshot that a server accepts."""
+SNAPSHOT_BYTES_MAX = 1 << 36
+"""The largest snapshot that a server accepts; it goes to its disk as it comes."""
 
 STALL_MAX = 30.0
 """Seconds without progress after which a transfer is given up."""
@@ -59,13 +60,18 @@ class Partial:
 
     sender: NodeId
     mark: SnapshotMark
-    data: bytearray = field(factory=bytearray)
+    data: IncomingSnapshot
     digest: Any = field(factory=sha256)
     """Of `data`, carried on with every chunk."""
 
-    def add(self, data: bytes) -> None:
+    async def begin_anew(self, receiver: Receiver) -> None:
+        """Forget what has come."""
+        self.data.discard()
+        self.data, self.digest = await receiver.receive_snapshot(self.mark), sha256()
+
+    async def add(self, data: bytes) -> None:
         """Take the next bytes."""
-        self.data += data
+        await self.data.write(data)
         self.digest.update(data)
 
 
@@ -75,13 +81,24 @@ class Shelf:
     def __init__(self) -> None:
         self.kept: Partial | None = None
 
-    def take(self, sender: NodeId, mark: SnapshotMark) -> Partial:
+    def put(self, partial: Partial) -> None:
+        """Keep this one, and discard the one before."""
+        self.clear()
+        self.kept = partial
+
+    def take(self, sender: NodeId, mark: SnapshotMark) -> Partial | None:
         """What there is of this snapshot from this sender: all of it is the caller's now."""
         kept = self.kept
-        if kept is not None and (kept.sender, kept.mark) == (sender, mark):
+        if kept is None or (kept.sender, kept.mark) != (sender, mark):
+            return None
+        self.kept = None
+        return kept
+
+    def clear(self) -> None:
+        """Discard what is kept."""
+        if self.kept is not None:
+            self.kept.data.discard()
             self.kept = None
-            return kept
-        return Partial(sender, mark)
 
 
 async def send(
@@ -126,19 +143,24 @@ async def receive(
     if bodies or reader.buffered:
         raise ProtocolError("the sender did not wait to hear where to begin")
     receiver.received((Received(sender, message),))
-    partial = shelf.take(sender, message.mark)
+    mark = message.mark
+    partial = shelf.take(sender, mark)
+    if partial is None:
+        partial = Partial(sender, mark, await receiver.receive_snapshot(mark))
+    interrupted = False
     try:
-        have, digest = len(partial.data), partial.digest.digest()
-        offer = SnapshotChunk(have, have + len(digest), digest)
-        await stream.send_all(frame(encode_chunk(offer)))
-        await _collect(stream, reader, partial)
-    except Exception:
-        if partial.data:
-            shelf.kept = partial
-        raise
-    await receiver.snapshot_received(sender, message, bytes(partial.data))
-    total = len(partial.data)
-    await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
+        try:
+            total = await _collect(stream, reader, partial, receiver)
+        except (OSError, ProtocolError, trio.BrokenResourceError):
+            interrupted = partial.data.size > 0
+            raise
+        await receiver.snapshot_received(sender, message, partial.data)
+        await stream.send_all(frame(encode_chunk(SnapshotChunk(total, total, b""))))
+    finally:
+        if interrupted:
+            shelf.put(partial)
+        else:
+            partial.data.discard()
 
 
 async def _agreed_start(
@@ -159,26 +181,34 @@ async def _agreed_start(
     return offer.offset if digest.digest() == offer.data else 0
 
 
-async def _collect(stream: trio.abc.Stream, reader: FrameReader, partial: Partial) -> None:
-    """Add chunks until the snapshot is whole; a sender that begins at 0 begins anew."""
+async def _collect(
+    stream: trio.abc.Stream, reader: FrameReader, partial: Partial, receiver: Receiver
+) -> int:
+    """Say what is there, and add chunks until the snapshot is whole; return its size.
+
+    A sender that begins at 0 begins anew.
+    """
+    have, digest = partial.data.size, partial.digest.digest()
+    offer = SnapshotChunk(have, have + len(digest), digest)
+    await stream.send_all(frame(encode_chunk(offer)))
     bodies: list[bytes] = []
     total: int | None = None
-    while total is None or len(partial.data) < total:
+    while total is None or partial.data.size < total:
         if not bodies:
             with _fail_after(STALL_MAX, "the sender sends no more"):
                 bodies = await read_bodies(stream, reader)
         chunk = decode_chunk(bodies.pop(0))
         if total is None:
             total = chunk.total
-            if chunk.offset == 0:
-                partial.data.clear()
-                partial.digest = sha256()
+            if chunk.offset == 0 and have > 0:
+                await partial.begin_anew(receiver)
         if total > SNAPSHOT_BYTES_MAX:
             raise ProtocolError(f"a snapshot of {total} bytes; the limit is {SNAPSHOT_BYTES_MAX}")
-        known = len(partial.data)
+        known = partial.data.size
         if chunk.total != total or chunk.offset != known or not (chunk.data or not total):
             raise ProtocolError("a chunk of a snapshot is not the next one")
-        partial.add(chunk.data)
+        await partial.add(chunk.data)
+    return total
 
 
 def _announced(body: bytes) -> InstallSnapshot:
