@@ -38,6 +38,16 @@ def test_events_reach_all_sooner_than_serfs_model_says() -> None:
     assert all(row["max s"] < 60 for row in result.rows)
 
 
+def test_the_cost_of_members_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of three sizes; how fast this machine is, is not for this test to say."""
+    monkeypatch.setattr(sys.modules["rumor.simulation.scenarios.scale"], "SIZES", (10, 20))
+    result = SCENARIOS["scale"](nodes=40)
+
+    assert [10, 20, 40] == [row["members"] for row in result.rows]
+    assert all(row["times real time"] > 1 for row in result.rows)
+    assert 3 == len(result.gates)
+
+
 def test_coordinates_are_measured_on_all_nets() -> None:
     """Five nets, each with the bounds of Serf's, and the drift."""
     result = SCENARIOS["coordinates"](seeds=1)

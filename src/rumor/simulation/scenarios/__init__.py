@@ -11,6 +11,7 @@ from rumor.simulation.scenarios.join import join
 from rumor.simulation.scenarios.lifeguard import lifeguard
 from rumor.simulation.scenarios.partition import partition
 from rumor.simulation.scenarios.result import Gate, Result
+from rumor.simulation.scenarios.scale import scale
 from rumor.simulation.scenarios.swim import swim
 
 SCENARIOS: dict[str, Callable[..., Result]] = {
@@ -21,7 +22,8 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
     "partition": partition,
     "swim": swim,
     "coordinates": coordinates,
+    "scale": scale,
 }
-"""By name; each takes ``first`` and ``seeds``, and some take ``nodes``."""
+"""By name; each takes ``first``, and some take ``seeds`` and ``nodes``."""
 
 __all__ = ["SCENARIOS", "Gate", "Result"]
