@@ -27,11 +27,14 @@ def test_no_promise_is_broken_in_a_quick_sweep_and_everything_happens_in_it():
         assert total.faults[fault], fault
     for fault in ("disk error", "slow disk", "unsynced write lost", "transfer", "members"):
         assert total.faults[fault], fault
+    assert total.faults["leader cut off"]
     happenings = ("election", "step-down", "truncation", "joint configuration")
-    for happening in (*happenings, "snapshot taken", "snapshot in force"):
+    happenings += ("snapshot taken", "snapshot in force", "learner promoted", "read under a lease")
+    for happening in happenings:
         assert total.happenings[happening], happening
     assert total.commits > 1000
-    assert total.operations["superseded"]
+    for what in ("superseded", "repeated", "repeated although answered", "session ended"):
+        assert total.operations[what], what
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 4, 5])
