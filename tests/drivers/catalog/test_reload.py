@@ -16,7 +16,6 @@ import rumor
 from catalog import connect
 from catalog.housekeeping import ChangeKeys, JoinOthers, KeyAction, Leave, Reload
 from catalog.operations import Peers
-from rumor.keyring import fingerprint
 
 PATIENCE = 40.0
 ENCRYPT = base64.b64encode(bytes(range(32))).decode()
@@ -124,7 +123,7 @@ async def test_keys_of_gossip_are_changed_everywhere_and_kept(agents, tmp_path):
     with trio.fail_after(PATIENCE):
         report = await second.ask(ChangeKeys(KeyAction.ROTATE, new))
 
-    assert (2, {fingerprint(new): 2}, ()) == (report.members, report.keys, report.silent)
+    assert (2, {Keyring.rumor.Keyring.fingerprint(new): 2}, ()) == (report.members, report.keys, report.silent)
     assert base64.b64encode(new).decode() in (tmp_path / "s1" / "keyring.json").read_text()
     with pytest.raises(ValueError, match="a key is"):
         await second.ask(ChangeKeys(KeyAction.USE, b"short"))
