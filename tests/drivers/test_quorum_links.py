@@ -14,6 +14,7 @@ from attrs import evolve
 from quorum import (
     Config,
     ConfigError,
+    JournalStorage,
     Members,
     MemoryStorage,
     ProtocolError,
@@ -697,6 +698,42 @@ async def test_a_laggard_gets_a_snapshot_over_tcp(real_cluster):
         await start_over_tcp(cluster, addresses, laggard)
         assert [b"%d" % number for number in range(30)] == await cluster.agree()
     assert cluster.servers[laggard].statistics().snapshot_index > 0
+
+
+async def test_a_large_snapshot_goes_from_disk_to_disk_and_a_cut_one_leaves_nothing(
+    real_cluster, tmp_path
+):
+    """A server that is stopped in the middle of a transfer begins with a clean directory."""
+    cluster = real_cluster
+    cluster.config = evolve(cluster.config, snapshot_entries=10, tail_entries=0)
+    cluster.make_storage = lambda name: JournalStorage(
+        tmp_path / name, node=name, cluster="test", members=cluster.members, sync=False
+    )
+    addresses = tcp(cluster)
+    await start_over_tcp(cluster, addresses, "ann", "bob", "cem")
+
+    def drafts():
+        return [path.name for path in (tmp_path / laggard).iterdir() if path.suffix == ".new"]
+
+    with trio.fail_after(30):
+        leader = await cluster.leader()
+        laggard = cluster.followers(leader)[0].id
+        await cluster.stop(laggard)
+        commands = [b"%d " % number + bytes(200_000).hex().encode() for number in range(11)]
+        for command in commands:
+            await leader.propose(command)
+        await wait_until(lambda: leader.statistics().snapshot_index > 0)
+        leader_link = cluster.links[leader.id]
+        leader_link._snapshot_rate = 1_000_000.0  # slowly: it takes four seconds
+        await start_over_tcp(cluster, addresses, laggard)
+        await wait_until(drafts)
+        await cluster.stop(laggard)
+        leader_link._snapshot_rate = None
+        assert [] == drafts()
+        await start_over_tcp(cluster, addresses, laggard)
+        assert commands == await cluster.agree()
+        assert 1 <= cluster.servers[laggard].counters().snapshots_received
+        assert [] == drafts()
 
 
 async def test_addresses_travel_in_the_configuration(real_cluster):
