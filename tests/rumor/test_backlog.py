@@ -91,3 +91,22 @@ def test_every_update_is_drawn_exactly_limit_times(
         drawn += batch
 
     assert sorted(list(updates.values()) * limit) == sorted(drawn)
+
+
+def test_a_farewell_behind_a_thousand_deaths_leaves_at_once_and_is_done_in_bounded_time() -> None:
+    """What is new is in the very next datagram; all are done when all have had their turns."""
+    backlog, room, limit = Backlog[str](), 1_200, 12
+    for number in range(1_000):
+        backlog.put(f"dead-{number}", b"d" * 40)
+    for _ in range(10):
+        backlog.draw(room, limit)
+    backlog.put("leaver", b"farewell")
+    first = backlog.draw(room, limit)
+    datagrams, told = 1, 1
+    while "leaver" in backlog:
+        told += b"farewell" in backlog.draw(room, limit)
+        datagrams += 1
+
+    assert first[0] == b"farewell"
+    assert told == limit
+    assert datagrams <= 1_000 * 40 * limit / room + limit
