@@ -13,6 +13,7 @@ bounded too:
 from __future__ import annotations
 
 import re
+import warnings
 
 __all__ = ["Pattern"]
 
@@ -39,8 +40,10 @@ class Pattern:
             raise ValueError(f"a pattern has at most {PATTERN_CHARS_MAX} characters")
         _refuse_slow(text)
         try:
-            self._compiled = re.compile(text)
-        except (re.error, OverflowError, RecursionError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # what may mean something else one day, as [[
+                self._compiled = re.compile(text)
+        except (re.error, OverflowError, RecursionError, Warning) as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
 
     def found_in(self, text: str) -> bool:

@@ -58,7 +58,7 @@ def test_nonsense_is_refused(make: Callable[[], Any]) -> None:
         lambda: RegisterNode("n1"),  # type: ignore[arg-type]
         lambda: RegisterService("n1", "web"),  # type: ignore[arg-type]
         lambda: SetCheck("n1", "c", "passing"),  # type: ignore[arg-type]
-        lambda: Batch([Batch([DeleteKey("k")])]),  # type: ignore[list-item]
+        lambda: Batch([Batch([DeleteKey("k")])]),
     ],
     ids=["node", "service", "status", "batch"],
 )
