@@ -7,7 +7,7 @@ import binascii
 
 from starlette.responses import Response
 
-from catalog.housekeeping import ChangeKeys, KeyAction
+from catalog.housekeeping import ChangeKeys, KeyAction, KeysReport
 from catalog.http.answers import empty
 from catalog.http.bodies import read_fields
 from catalog.http.calls import Call
@@ -18,7 +18,7 @@ __all__ = ["install", "listing", "remove", "use"]
 
 async def listing(call: Call) -> Response:
     """Return who holds which keys."""
-    report = await call.ask(ChangeKeys())
+    report = await _ask(call, ChangeKeys())
     ring = {
         "WAN": False,
         "Datacenter": call.site.datacenter,
@@ -51,5 +51,12 @@ async def _change(call: Call, action: KeyAction) -> Response:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Trouble(400, f"Key is no base64: {error}; nothing was changed") from None
-    await call.ask(ChangeKeys(action, key))
+    await _ask(call, ChangeKeys(action, key))
     return empty()
+
+
+async def _ask(call: Call, request: ChangeKeys) -> KeysReport:
+    try:
+        return await call.ask(request)
+    except ValueError as error:  # there are no keys, or not this one: Consul has it among faults
+        raise Trouble(500, str(error)) from None

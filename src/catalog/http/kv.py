@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from catalog.answers import Refusal
 from catalog.commands import Acquire, Command, DeleteKey, PutKey, Release
+from catalog.errors import Refused
 from catalog.http.answers import empty
 from catalog.http.asking import read, write
 from catalog.http.bodies import read_bytes
@@ -74,7 +75,12 @@ async def put(call: Call) -> Response:
             command = Release(key, value, _session(call, "release"), flags=flags)
         case _:
             command = PutKey(key, value, flags=flags, cas=call.number("cas"))
-    return call.json(await write(call, command, no=NO))
+    try:
+        return call.json(await write(call, command, no=NO))
+    except Refused as refused:
+        if refused.applied.refusal is Refusal.UNKNOWN_SESSION:  # Consul's words: clients look
+            raise Trouble(500, f'invalid session "{call.text(given[0])}"') from None
+        raise
 
 
 async def delete(call: Call) -> Response:

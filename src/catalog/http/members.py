@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from catalog.config import PORT, format_address, parse_address
+from catalog.errors import CatalogError
 from catalog.housekeeping import JoinOthers, Leave, Reload
 from catalog.http.answers import empty
 from catalog.http.asking import select
@@ -27,6 +30,8 @@ STATUS: Final = {
     MemberHealth.FAILED: 4,
 }
 """Serf's numbers; a suspect counts as alive there."""
+log = logging.getLogger("catalog")
+
 LEVELS: Final = {"", "trace", "debug", "info", "warn", "error"}
 PROTOCOL: Final = {
     "ProtocolMin": 1,
@@ -129,12 +134,20 @@ async def join(call: Call) -> Response:
 
 async def leave(call: Call) -> Response:
     """Have the agent leave the cluster, and stop where it runs by itself, after this answer."""
-    return Response(background=BackgroundTask(call.ask, Leave()))
+    return Response(background=BackgroundTask(_leave, call))
+
+
+async def _leave(call: Call) -> None:
+    try:
+        await call.ask(Leave())
+    except (CatalogError, ValueError) as error:  # the answer is out already
+        log.warning("http: the agent was told to leave, and cannot: %s", error)
 
 
 async def reload(call: Call) -> Response:
-    """Have the agent read its configuration file again."""
-    await call.ask(Reload())
+    """Have the agent read its configuration file again, if it has one."""
+    with suppress(ValueError):
+        await call.ask(Reload())
     return empty()
 
 

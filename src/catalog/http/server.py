@@ -46,6 +46,14 @@ REFUSAL: Final = (
 ) + REFUSAL_TEXT
 
 
+class Connection(TCPServer):
+    """One connection; one that the client has closed does not stay for its idle time."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 class HttpServer:
     """Connections from clients, counted."""
 
@@ -73,7 +81,7 @@ class HttpServer:
         self._streams.add(stream)
         try:
             state = ConnectionState({})
-            await TCPServer(self._app, self._config, self._context, state, stream).run()  # type: ignore[arg-type]
+            await Connection(self._app, self._config, self._context, state, stream).run()  # type: ignore[arg-type]
         except Exception:  # one strange connection must not end all of them
             log.exception("http: a fault of ours")
         finally:

@@ -37,7 +37,8 @@ async def create(call: Call) -> Response:
 def _settings(fields: Fields) -> dict[str, Any]:
     ttl = fields.duration("TTL") or None
     if ttl is not None and not TTL_SECONDS_MIN <= ttl <= TTL_SECONDS_MAX:
-        raise Trouble(400, f"Invalid Session TTL {ttl:g} s: it must be between 10s and 24h")
+        # Consul's status and words, by which its clients know this one.
+        raise Trouble(500, f"Invalid Session TTL '{ttl:g}s', must be between [10s=24h0m0s]")
     settings: dict[str, Any] = {"name": fields.text("Name"), "ttl": ttl}
     behaviour = fields.text("Behavior")
     if behaviour:

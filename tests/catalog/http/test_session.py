@@ -87,7 +87,7 @@ async def test_a_session_is_renewed_until_it_is_destroyed(web):
 
 
 @pytest.mark.parametrize(
-    "body", [{"TTL": "1s"}, {"TTL": "soon"}, {"Behavior": "explode"}, {"LockDelay": "5m"}, [1]]
+    "body", [{"TTL": "soon"}, {"Behavior": "explode"}, {"LockDelay": "5m"}, [1]]
 )
 async def test_a_session_that_makes_no_sense_is_refused(web, body):
     """400, and there is none."""
@@ -101,3 +101,11 @@ async def test_a_session_on_an_unknown_node_is_refused(web):
 
     assert 500 == answer.status_code
     assert "nowhere" in answer.text
+
+
+async def test_a_ttl_out_of_bounds_is_refused_in_consuls_words(web):
+    """Clients that choose their own look for them."""
+    answer = await web.put("session/create", json={"TTL": "1s"})
+
+    assert 500 == answer.status_code
+    assert answer.text.startswith("Invalid Session TTL")
