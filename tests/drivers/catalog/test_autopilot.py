@@ -50,6 +50,23 @@ async def test_a_fourth_server_becomes_a_voter_and_takes_the_place_of_a_dead_one
     assert ["s1", "s2", "s4"] == await voters_of(fourth)  # never below the number that founded it
 
 
+async def test_a_server_that_was_let_in_restarts_from_its_disk(agents, eventually):
+    """What let it in is forgotten neither by it nor by the others."""
+    first = await agents.start_server("s1", bootstrap_expect=1, autopilot=RULES)
+    settings = {"join": [first.address], "autopilot": RULES}
+    await agents.start_server("s2", **settings)
+
+    async def votes() -> bool:
+        return ["s1", "s2"] == await voters_of(first)
+
+    await eventually(votes)
+    await agents.crash("s2")
+    again = await agents.start_server("s2", **settings)
+    with trio.fail_after(PATIENCE):
+        await again.put("key", b"both are needed")
+    assert ["s1", "s2"] == await voters_of(again)
+
+
 async def test_a_server_without_its_disk_is_removed_then_let_in_anew(agents, eventually):
     """Under its old name: what it had promised counts for nothing, and it votes again later."""
     servers = await agents.start_three(autopilot=RULES)
