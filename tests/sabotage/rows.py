@@ -24,8 +24,8 @@ from quorum.simulation.invariants import Violation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-SEEDS_MAX = 100
-"""Far above what most rows need today: the generator's draws change with the simulator."""
+SEEDS_MAX = 300
+"""Far above what rows need today (under 100): the generator's draws change with the simulator."""
 
 STEPS = 400
 
