@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from attrs import Attribute, field, frozen
-from attrs.validators import instance_of
+from attrs.validators import instance_of, optional
 
 import quorum.config
 import rumor.config
@@ -138,7 +138,9 @@ class AgentConfig:
     """Addresses of some agents of the cluster; one that answers is enough."""
     retry_join: float = field(default=0.0, kw_only=True)
     """For how many seconds these are tried at the start before it fails; 0: once."""
-    leave_on_terminate: bool | None = field(default=None, kw_only=True)
+    leave_on_terminate: bool | None = field(
+        default=None, kw_only=True, validator=optional(instance_of(bool))
+    )
     """Whether `catalog agent` leaves for good at SIGTERM and SIGINT. `None`: a client does; a
     server hands over leadership, stops, and stays a voter, so that it may come back."""
     bootstrap_expect: int = field(default=0, kw_only=True)
@@ -168,7 +170,7 @@ class AgentConfig:
     encrypt: str | None = field(default=None, kw_only=True, repr=False, validator=_check_key)
     """The key of gossip, the same on all agents: 32 random bytes as base64. Only the first time:
     the keys are kept in `data_dir`, if there is one, and may have been changed since."""
-    connections_per_host_max: int = field(default=100, kw_only=True)
+    connections_per_host_max: int = field(default=100, kw_only=True, validator=instance_of(int))
     """Connections for requests that one host may have with this agent."""
     autopilot: Rules = field(factory=Rules, kw_only=True)
     """When the leader makes voters of servers that come, and removes those that are lost."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from math import inf
 
 from attrs import define, evolve, field, frozen
 
@@ -52,6 +53,18 @@ class Rules:
     voters_min: int = 0
     """The least voters that removing lost ones may leave; at least as many as founded the cluster
     remain in any case."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("interval", "contact_seconds_max", "stable_seconds"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+                raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
+        for name in ("trailing_entries_max", "voters_min"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be a count, not {value!r}")
+        if not isinstance(self.remove_lost, bool):
+            raise TypeError(f"remove_lost must be true or false, not {self.remove_lost!r}")
 
 
 class Standing(Enum):

@@ -104,6 +104,23 @@ def test_removal_of_the_lost_can_be_switched_off_and_bounded():
     assert decided(members("abcd"), {**four, "c": LEFT}, rules=Rules(remove_lost=False))
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"interval": 0},
+        {"contact_seconds_max": -1.0},
+        {"stable_seconds": "10"},
+        {"trailing_entries_max": 2.5},
+        {"voters_min": -1},
+        {"remove_lost": "yes"},
+    ],
+)
+def test_rules_that_make_no_sense_are_named(nonsense):
+    """When they are made."""
+    with pytest.raises((TypeError, ValueError), match=next(iter(nonsense))):
+        Rules(**nonsense)
+
+
 def test_voters_are_bounded():
     """What comes beyond it stays a learner."""
     names = "abcdefghi"

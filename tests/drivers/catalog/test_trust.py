@@ -19,6 +19,7 @@ from catalog.operations import Peers
 from catalog.rpc.frames import MAGIC
 from catalog.server.autopilot import Rules
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
+from quorum.trio.tls import certificate_names
 
 RULES = Rules(interval=0.1, stable_seconds=0.3, contact_seconds_max=2.0)
 ENCRYPT = base64.b64encode(bytes(range(32))).decode()
@@ -166,3 +167,27 @@ def test_files_that_do_not_fit_are_named(issue, tmp_path):
             AgentConfig("s1", **spoilt).trust()
     with pytest.raises(ConfigError, match="belong together"):
         AgentConfig("s1", tls_ca=files["tls_ca"])
+
+
+async def test_certificates_are_renewed_while_it_runs(agents, issue):
+    """New connections see the new one; files that do not fit change nothing."""
+    files = issue("s1", ROLE)
+    server = await agents.start_server("s1", bootstrap_expect=1, **files)
+    user = trust_of(issue("user"))
+
+    async def names() -> tuple[str, ...]:
+        host, port = server.address.split(":")
+        stream = await trio.open_tcp_stream(host, int(port))
+        async with stream:
+            await stream.send_all(MAGIC)
+            return certificate_names(await user.dial(stream, server=True))
+
+    assert ("s1", ROLE) == await names()
+    renewed = issue("s1", "renewed", ROLE)
+    files["tls_cert"].write_bytes(renewed["tls_cert"].read_bytes())
+    with pytest.raises(ConfigError, match="TLS cannot be used"):
+        server.renew_certificates()
+    assert ("s1", ROLE) == await names()
+    files["tls_key"].write_bytes(renewed["tls_key"].read_bytes())
+    server.renew_certificates()
+    assert ("s1", "renewed", ROLE) == await names()
