@@ -3,22 +3,24 @@
     async with open_catalog(config) as catalog: ...     # an agent in this process
     async with connect("127.0.0.1:8300") as catalog: ...  # an agent in another
 
+From code that does not use trio: `catalog.blocking`.
+
 Every method asks one request (see `catalog.requests`); how it reaches a server is the business of
 `ask`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 from uuid import uuid4
 
 import attrs
-import trio
 
 from catalog.answers import Applied
+from catalog.blocks import Blocks
 from catalog.commands import (
     Acquire,
     Command,
@@ -32,7 +34,8 @@ from catalog.commands import (
     Transaction,
 )
 from catalog.definitions import GOSSIP_CHECK
-from catalog.errors import NotRegistered, Refused, Unavailable
+from catalog.errors import Refused
+from catalog.events import Event, EventList, Events, FireEvent
 from catalog.model import (
     Behaviour,
     FencingToken,
@@ -59,7 +62,6 @@ from catalog.requests import (
     Nodes,
     Register,
     RenewSession,
-    Request,
     Services,
     Sessions,
     Write,
@@ -68,23 +70,16 @@ from catalog.subscriptions import Subscription
 
 __all__ = ["Catalog"]
 
-T = TypeVar("T")
 
-FAREWELL_SECONDS = 2.0
-"""How long leaving `registered` may take when its block was cancelled."""
-
-
-class Catalog(ABC):
+class Catalog(Blocks):
     """A service registry and key-value store.
 
     Methods raise `NoLeader`, `NoServers` or `Busy` when nothing was done and a retry is safe, and
     `Indeterminate` when a write may or may not have happened; see `catalog.errors`. Indexes are log
     indexes; what an earlier write did is seen by every later question that is not `STALE`.
-    """
 
-    @abstractmethod
-    async def ask(self, request: Request[T]) -> T:
-        """Have a request answered."""
+    What lasts for a block (a registration, a lock, leadership) is in `catalog.blocks`.
+    """
 
     @abstractmethod
     def subscribe(self, name: str) -> AbstractAsyncContextManager[Subscription]:
@@ -129,20 +124,6 @@ class Catalog(ABC):
 
         """
         await self.ask(Heartbeat(service_id, status, output))
-
-    @asynccontextmanager
-    async def registered(self, service: Service) -> AsyncIterator[int]:
-        """Have a service registered for as long as the block lasts."""
-        index = await self.register(service)
-        try:
-            yield index
-        finally:
-            with (
-                trio.move_on_after(FAREWELL_SECONDS, shield=True),
-                # Then somebody else has removed it, or the agent will in a moment.
-                suppress(NotRegistered, Unavailable),
-            ):
-                await self.deregister(service.id)
 
     async def lookup(
         self,
@@ -335,6 +316,28 @@ class Catalog(ABC):
         info: AgentInfo = await self.ask(Info())
         fields = attrs.asdict(info, recurse=False)
         return {**fields, "agent": info.agent.value, "peers": dict(info.peers)}
+
+    # Events.
+
+    async def fire_event(
+        self, name: str, payload: bytes = b"", *, node: str = "", service: str = "", tag: str = ""
+    ) -> Event:
+        """Tell all agents something by gossip, or those that the patterns are meant for.
+
+        Args:
+            name: of the event.
+            payload: with name and patterns some 500 bytes at most.
+            node: a regular expression; only agents in whose name it is found keep the event.
+            service: only agents with a service in whose name it is found, ...
+            tag: ... and with a tag in which this one is.
+
+        """
+        return await self.ask(FireEvent(name, payload, node, service, tag))
+
+    async def events(self, name: str = "") -> tuple[Event, ...]:
+        """Return the latest events that were meant for the agent asked, oldest first."""
+        found: EventList = await self.ask(Events(name))
+        return found.events
 
     async def _write(self, command: Operation) -> int:
         return (await self._apply(command)).index

@@ -5,6 +5,7 @@
     ├── NotRegistered   a report on a check or service that this agent did not register
     ├── OutOfStep       an update that does not continue what a subscriber has
     ├── Refused         a command was applied by every replica, and every replica said no
+    ├── SessionLost     a session or lock ended before its owner let go of it
     ├── ConfigError     a setting makes no sense; nothing was started
     ├── StartError      an agent could not start: port taken, foreign directory, no seed answers
     ├── AgentFailed     an agent had to stop: its disk failed, or a fault of ours
@@ -37,6 +38,7 @@ __all__ = [
     "OutOfStep",
     "ProtocolError",
     "Refused",
+    "SessionLost",
     "StartError",
     "Unavailable",
 ]
@@ -83,6 +85,14 @@ class Refused(CatalogError):
     def __init__(self, applied: Applied) -> None:
         super().__init__(applied.detail)
         self.applied = applied
+
+
+class SessionLost(CatalogError):
+    """A session ended, or a key was taken from it, before its owner let go of it.
+
+    What it held may be another's by now; the block that relied on it was cancelled.
+    Do not touch what the lock guards; begin anew to get it back.
+    """
 
 
 class ConfigError(CatalogError, ValueError):

@@ -15,20 +15,30 @@ instead, as at the beginning.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import trio
 
-from catalog.cache import Cache
+from catalog.beside import beside
+from catalog.cache import Cache, KeyCache
 from catalog.errors import CatalogError, OutOfStep
+from catalog.kv import KeyChange, KeyValue
 from catalog.model import Change, Delta, View
-from catalog.requests import Follow, News
+from catalog.requests import Follow, FollowKeys, KeyNews, News
 
-__all__ = ["CHANGES_WAITING_MAX", "Subscription", "running"]
+__all__ = ["CHANGES_WAITING_MAX", "KeySubscription", "Subscription", "running"]
+
+V = TypeVar("V")
+"""What a reader begins with."""
+C = TypeVar("C")
+"""What it then gets, one by one."""
+N = TypeVar("N", News, KeyNews)
+"""What the servers send."""
 
 log = logging.getLogger("catalog")
 
@@ -40,53 +50,53 @@ RETRY_SECONDS = (0.1, 2.0)
 """First and longest pause after a failure; doubled each time, and a random part is left out."""
 
 
-class Subscription:
-    """An asynchronous iterator over one service: a `View`, then each `Change` in order.
-
-    Another `View` instead of changes means: start from this one (the reader was too slow, or the
-    server had forgotten the changes since). Views and changes speak of all instances, the unhealthy
-    ones too; `view.select(healthy=True)` has those to call.
-    """
+class Following(ABC, Generic[V, C, N]):
+    """An asynchronous iterator: a view, then each change in order; see its two kinds."""
 
     def __init__(
         self,
-        name: str,
-        ask: Callable[[Follow], Awaitable[News]],
+        cache: Cache | KeyCache,
         *,
         random: Random,
-        sign_of_life: float = SIGN_OF_LIFE_SECONDS,
-        waiting_max: int = CHANGES_WAITING_MAX,
+        sign_of_life: float,
+        waiting_max: int,
     ) -> None:
-        self.name = name
         self.connected = False
         """Whether the last question was answered."""
-        self._ask = ask
         self._random = random
         self._sign_of_life = sign_of_life
         self._waiting_max = waiting_max
-        self._cache = Cache(name)
+        self._copy = cache
         self._epoch: str | None = None
-        """Which log the cache's index belongs to; `None`: nothing has been heard yet."""
-        self._changes: deque[Change] = deque()
+        """Which log the copy's index belongs to; `None`: nothing has been heard yet."""
+        self._changes: deque[C] = deque()
         self._anew = False
         """Whether the reader gets a view next."""
         self._bell = trio.Event()
         self._closed = False
 
     @property
-    def view(self) -> View:
-        """All instances as last known; empty before the first answer. Never goes back in time."""
-        return self._cache.lookup(healthy=False)
+    @abstractmethod
+    def view(self) -> V:
+        """All there is as last known; empty before the first answer. Never goes back in time."""
+
+    @abstractmethod
+    async def _next(self, after: int | None) -> N:
+        """Ask for what is new after an index."""
+
+    @abstractmethod
+    def _absorb(self, news: N, *, now: float) -> list[C] | None:
+        """Put news into the copy; return the changes, or `None`: begin with a new view."""
 
     @property
     def age(self) -> float:
         """Seconds since `view` was last known to be current; `inf` before the first answer."""
-        return self._cache.age(now=trio.current_time())
+        return self._copy.age(now=trio.current_time())
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> View | Change:
+    async def __anext__(self) -> V | C:
         """Wait for what is next; raise `StopAsyncIteration` once the subscription has ended."""
         await trio.lowlevel.checkpoint()
         while True:
@@ -106,11 +116,11 @@ class Subscription:
         with self._closing():
             while True:
                 try:
-                    after = None if self._epoch is None else self._cache.index
-                    self._take(await self._ask(Follow(self.name, after, self._sign_of_life)))
+                    after = None if self._epoch is None else self._copy.index
+                    self._take(await self._next(after))
                 except CatalogError as error:
                     if self.connected:
-                        log.info("subscription to %s: contact lost: %s", self.name, error)
+                        log.info("%s: contact lost: %s", self, error)
                     self.connected = False
                     await trio.sleep(pause * self._random.uniform(0.5, 1.0))
                     pause = min(2 * pause, longest)
@@ -118,23 +128,21 @@ class Subscription:
                     self.connected = True
                     pause = RETRY_SECONDS[0]
 
-    def _take(self, news: News) -> None:
-        first, known = self._epoch is None, self._cache.index
+    def _take(self, news: N) -> None:
+        first = self._epoch is None
         if not first and news.epoch != self._epoch:
-            self._cache.reset()
+            self._copy.reset()
             self._epoch = None
             raise OutOfStep("the cluster was founded anew; asking for all there is")
-        now = max(trio.current_time() - news.age, self._cache.contact)
-        changed = self._cache.apply(news.update, now=now)
+        now = max(trio.current_time() - news.age, self._copy.contact)
+        changes = self._absorb(news, now=now)
         self._epoch = news.epoch
-        match news.update:
-            case View():
-                if changed or first:
-                    self._start_anew()
-            case Delta(changes=changes):
-                self._hand_out([change for change in changes if change.index > known])
+        if first or changes is None:
+            self._start_anew()
+        else:
+            self._hand_out(changes)
 
-    def _hand_out(self, changes: list[Change]) -> None:
+    def _hand_out(self, changes: list[C]) -> None:
         if self._anew or not changes:
             return  # the view that comes next has them already
         if len(self._changes) + len(changes) > self._waiting_max:
@@ -158,17 +166,90 @@ class Subscription:
             self._bell.set()
 
 
+class Subscription(Following[View, Change, News]):
+    """An asynchronous iterator over one service: a `View`, then each `Change` in order.
+
+    Another `View` instead of changes means: start from this one (the reader was too slow, or the
+    server had forgotten the changes since). Views and changes speak of all instances, the unhealthy
+    ones too; `view.select(healthy=True)` has those to call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[Follow], Awaitable[News]],
+        *,
+        random: Random,
+        sign_of_life: float = SIGN_OF_LIFE_SECONDS,
+        waiting_max: int = CHANGES_WAITING_MAX,
+    ) -> None:
+        self.name = name
+        self._ask = ask
+        self._cache = cache = Cache(name)
+        super().__init__(cache, random=random, sign_of_life=sign_of_life, waiting_max=waiting_max)
+
+    def __str__(self) -> str:
+        return f"subscription to {self.name}"
+
+    @property
+    def view(self) -> View:
+        """All instances as last known; empty before the first answer. Never goes back in time."""
+        return self._cache.lookup(healthy=False)
+
+    async def _next(self, after: int | None) -> News:
+        return await self._ask(Follow(self.name, after, self._sign_of_life))
+
+    def _absorb(self, news: News, *, now: float) -> list[Change] | None:
+        known = self._cache.index
+        changed = self._cache.apply(news.update, now=now)
+        match news.update:
+            case View():
+                return None if changed else []
+            case Delta(changes=changes):
+                return [change for change in changes if change.index > known]
+
+
+class KeySubscription(Following[tuple[KeyValue, ...], KeyChange, KeyNews]):
+    """An asynchronous iterator over the keys under a prefix: all of them, then each change.
+
+    Each key that changed is told once, as it is by now; values that it had in between are left out.
+    All keys instead of a change means: start from these.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        ask: Callable[[FollowKeys], Awaitable[KeyNews]],
+        *,
+        random: Random,
+        sign_of_life: float = SIGN_OF_LIFE_SECONDS,
+        waiting_max: int = CHANGES_WAITING_MAX,
+    ) -> None:
+        self.prefix = prefix
+        self._ask = ask
+        self._cache = cache = KeyCache(prefix)
+        super().__init__(cache, random=random, sign_of_life=sign_of_life, waiting_max=waiting_max)
+
+    def __str__(self) -> str:
+        return f"subscription to keys under {self.prefix!r}"
+
+    @property
+    def view(self) -> tuple[KeyValue, ...]:
+        """The keys as last known, sorted; none before the first answer. Never goes back in time."""
+        return self._cache.items()
+
+    async def _next(self, after: int | None) -> KeyNews:
+        return await self._ask(FollowKeys(self.prefix, after, self._sign_of_life))
+
+    def _absorb(self, news: KeyNews, *, now: float) -> list[KeyChange] | None:
+        return self._cache.apply(news.update, now=now)
+
+
+F = TypeVar("F", Subscription, KeySubscription)
+
+
 @asynccontextmanager
-async def running(one: Subscription, nursery: trio.Nursery) -> AsyncIterator[Subscription]:
+async def running(one: F, nursery: trio.Nursery) -> AsyncIterator[F]:
     """Run a subscription in the background for as long as the block lasts."""
-    scope = trio.CancelScope()
-
-    async def run() -> None:
-        with scope:
-            await one.run()
-
-    nursery.start_soon(run)
-    try:
+    async with beside(nursery, one.run):
         yield one
-    finally:
-        scope.cancel()
