@@ -117,7 +117,7 @@ def dead_never_return(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rumours, "supersedes", sabotaged)
 
 
-@broken(Troubles("Transition|Walk|Farewell|Exception", first=22))
+@broken(Troubles("Transition|Walk|Farewell|Exception", first=34))
 def death_over_farewell(patch: pytest.MonkeyPatch) -> None:
     """A death overrides a farewell: who left is reported as failed."""
     order = (Health.ALIVE, Health.SUSPECT, Health.LEFT, Health.DEAD)
@@ -197,7 +197,7 @@ def metadata_without_a_number(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rumours, "describe", sabotaged)
 
 
-@broken(Troubles("Authenticity|Transition", first=12))
+@broken(Troubles("Authenticity|Transition", first=20))
 def name_taken(patch: pytest.MonkeyPatch) -> None:
     """Somebody else takes the name of a member that lives."""
 
@@ -272,19 +272,19 @@ def health_without_bound(patch: pytest.MonkeyPatch) -> None:
 # --- exchanges and farewells ------------------------------------------------------------------
 
 
-@broken(Troubles("Convergence"))
+@broken(Troubles("Convergence", first=20))
 def lost_members_left_alone(patch: pytest.MonkeyPatch) -> None:
     """Failed members and seeds are not tried again: partitions stay for ever."""
     patch.setattr(exchange, "reconnect", nothing)
 
 
-@broken(Troubles("Convergence"))
+@broken(Troubles("Convergence", first=24))
 def one_fingerprint(patch: pytest.MonkeyPatch) -> None:
     """All lists look alike to an exchange."""
     patch.setattr(exchange, "fingerprint", lambda *_: bytes(16))
 
 
-@broken(Troubles("Convergence"))
+@broken(Troubles("Convergence", first=37))
 def differences_kept_back(patch: pytest.MonkeyPatch) -> None:
     """An exchange finds out what differs, and sends nothing."""
     patch.setattr(exchange, "compare", lambda *_: ([], []))
