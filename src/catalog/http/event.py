@@ -32,14 +32,17 @@ async def fire(call: Call) -> Response:
 
 
 async def listing(call: Call) -> Response:
-    """Return the latest events, oldest first; the index tells one answer from another."""
+    """Return the latest events, oldest first; the index tells one answer from another.
+
+    It is one more than the agent's own: 0 would mean not to wait.
+    """
     options = call.options
-    after = options.index or None
+    after = options.index - 1 if options.index else None
     found = await call.ask(
         Events(call.text("name"), after, max(options.wait, INTERVAL_SECONDS_MIN))
     )
     headers = read_headers(
-        index=found.index, known_leader=True, last_contact=0.0, effective="leader"
+        index=found.index + 1, known_leader=True, last_contact=0.0, effective="leader"
     )
     return call.json([_shape(one) for one in found.events], headers=headers)
 
