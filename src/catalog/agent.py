@@ -47,8 +47,10 @@ from catalog.requests import (
     Deregister,
     DeregisterLocalCheck,
     Follow,
+    FollowKeys,
     Heartbeat,
     Info,
+    KeyNews,
     LocalChecks,
     LocalServices,
     Maintain,
@@ -66,7 +68,7 @@ from catalog.rpc.serving import Serving
 from catalog.server.home import Home, open_home, presence_of
 from catalog.server.replica import Replica
 from catalog.server.voter import Voter
-from catalog.subscriptions import Subscription, running
+from catalog.subscriptions import KeySubscription, Subscription, running
 from catalog.trust import Trust
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
@@ -178,6 +180,17 @@ class Agent(Catalog):
             return await self.ask(request)
 
         async with running(Subscription(name, follow, random=self._random), self._nursery) as one:
+            yield one
+
+    @asynccontextmanager
+    async def subscribe_keys(self, prefix: str = "") -> AsyncIterator[KeySubscription]:
+        """See `Catalog.subscribe_keys`."""
+
+        async def follow(request: FollowKeys) -> KeyNews:
+            return await self.ask(request)
+
+        one = KeySubscription(prefix, follow, random=self._random)
+        async with running(one, self._nursery):
             yield one
 
     async def wait_leader(self) -> str:

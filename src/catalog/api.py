@@ -66,7 +66,7 @@ from catalog.requests import (
     Sessions,
     Write,
 )
-from catalog.subscriptions import Subscription
+from catalog.subscriptions import KeySubscription, Subscription
 
 __all__ = ["Catalog"]
 
@@ -91,6 +91,18 @@ class Catalog(Blocks):
 
         The subscription looks for another server by itself when it loses contact, and goes on
         where it stopped. Until it has, `web.view` still answers, and `web.age` says how old it is.
+        """
+
+    @abstractmethod
+    def subscribe_keys(self, prefix: str = "") -> AbstractAsyncContextManager[KeySubscription]:
+        """Follow the keys under a prefix: first all of them, then each change.
+
+        async with catalog.subscribe_keys("config/") as config:
+            async for news in config:  # a tuple of KeyValues, then KeyChanges
+                print(config.view)
+
+        It goes on where it stopped, as a subscription to a service does. A key that changed more
+        than once since the last answer is told once.
         """
 
     # Services.

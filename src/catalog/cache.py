@@ -1,4 +1,4 @@
-"""A subscriber's copy of one service: always some state that the catalog had, and it says how old.
+"""A subscriber's copy of a service or a prefix: always some state that the catalog had.
 
 A copy is fed with updates, each a whole view or the changes from one index to another.
 It moves forward only, and never over a gap: an update that leaves one is refused, and the copy
@@ -6,6 +6,7 @@ stays as it is.
 So every state that a reader sees was the catalog's at the index it carries, and later reads never
 show an earlier one.
 
+It also says how old it is.
 An empty delta is a sign of life: it moves the time of last contact, hence the age, and nothing
 else.
 """
@@ -16,9 +17,10 @@ from math import inf
 from typing import assert_never
 
 from catalog.errors import OutOfStep
+from catalog.kv import KeyChange, KeyDelta, KeyValue
 from catalog.model import ChangeKind, Delta, Instance, Update, View
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "KeyCache"]
 
 
 class Cache:
@@ -97,3 +99,62 @@ class Cache:
         changed = instances != self._instances
         self.index, self._instances = view.index, instances
         return changed
+
+
+class KeyCache:
+    """The keys under one prefix, as of `index`."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.index = 0
+        """Ask for the updates after this one; 0: nothing is known yet."""
+        self.contact = -inf
+        """When the last update came, in seconds."""
+        self._entries: dict[str, KeyValue] = {}
+
+    def apply(self, update: KeyDelta, *, now: float) -> list[KeyChange]:
+        """Take an update; return what changed in the copy, in the order of the indexes.
+
+        What is known already is skipped, so an update may come twice.
+
+        Raises:
+            OutOfStep: the update is of another prefix, starts later than the copy ends, or is a
+                whole older than the copy; the copy is unchanged.
+
+        """
+        if update.prefix != self.prefix:
+            raise OutOfStep(f"an update of {update.prefix!r} for {self.prefix!r}; ignored")
+        if update.index < self.index or (not update.whole and update.since > self.index):
+            raise OutOfStep(
+                f"keys under {self.prefix!r} from index {update.since} to {update.index}, but the "
+                f"copy ends at {self.index}; it is unchanged: ask again from there, or call "
+                f"reset() if the cluster was rebuilt"
+            )
+        entries = {entry.key: entry for entry in update.changed}
+        changes = [
+            KeyChange(entry.modify_index, entry.key, entry)
+            for entry in update.changed
+            if self._entries.get(entry.key) != entry
+        ]
+        gone = dict(update.deleted)
+        if update.whole:
+            gone = dict.fromkeys(self._entries.keys() - entries.keys(), update.index)
+        changes += [KeyChange(at, key, None) for key, at in gone.items() if key in self._entries]
+        for key in gone:
+            self._entries.pop(key, None)
+        self._entries |= entries
+        self.index, self.contact = update.index, now
+        return sorted(changes, key=lambda change: (change.index, change.key))
+
+    def items(self) -> tuple[KeyValue, ...]:
+        """Return the keys with their values, sorted by key."""
+        return tuple(self._entries[key] for key in sorted(self._entries))
+
+    def age(self, *, now: float) -> float:
+        """Return how long ago, in seconds, the copy was known to be current; `inf`: never."""
+        return now - self.contact
+
+    def reset(self) -> None:
+        """Forget everything: for a cluster that was rebuilt, whose indexes start anew."""
+        self.index, self.contact = 0, -inf
+        self._entries.clear()

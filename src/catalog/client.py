@@ -20,9 +20,17 @@ from catalog.config import Address, parse_address
 from catalog.errors import CatalogError
 from catalog.forward import Remote
 from catalog.model import Role
-from catalog.requests import Follow, MemberHealth, Members, News, Request
+from catalog.requests import (
+    Follow,
+    FollowKeys,
+    KeyNews,
+    MemberHealth,
+    Members,
+    News,
+    Request,
+)
 from catalog.rpc import Connections, open_connections
-from catalog.subscriptions import Subscription, running
+from catalog.subscriptions import KeySubscription, Subscription, running
 from catalog.trust import Trust
 
 __all__ = ["Client", "connect"]
@@ -67,6 +75,17 @@ class Client(Catalog):
             return await self.ask(request)
 
         async with running(Subscription(name, follow, random=self._random), self._nursery) as one:
+            yield one
+
+    @asynccontextmanager
+    async def subscribe_keys(self, prefix: str = "") -> AsyncIterator[KeySubscription]:
+        """See `Catalog.subscribe_keys`."""
+
+        async def follow(request: FollowKeys) -> KeyNews:
+            return await self.ask(request)
+
+        one = KeySubscription(prefix, follow, random=self._random)
+        async with running(one, self._nursery):
             yield one
 
     async def learn(self) -> None:

@@ -30,7 +30,7 @@ from catalog.limits import (
     strings,
 )
 
-__all__ = ["Behaviour", "FencingToken", "KeyDelta", "KeyValue", "Session"]
+__all__ = ["Behaviour", "FencingToken", "KeyChange", "KeyDelta", "KeyValue", "Session"]
 
 
 @frozen
@@ -81,6 +81,16 @@ class KeyDelta:
     """Keys that are gone, and when; in that order. Where `whole`, none is named."""
     whole: bool = False
     """Whether `changed` is all there is: forget every key that it does not name."""
+
+
+@frozen
+class KeyChange:
+    """A key came, changed or went."""
+
+    index: int
+    key: str
+    entry: KeyValue | None
+    """As it is now; `None`: it is gone."""
 
 
 class Behaviour(enum.Enum):

@@ -6,8 +6,9 @@ from math import inf
 
 import pytest
 
-from catalog.cache import Cache
+from catalog.cache import Cache, KeyCache
 from catalog.errors import OutOfStep
+from catalog.kv import KeyChange, KeyDelta, KeyValue
 from catalog.model import (
     Change,
     ChangeKind,
@@ -126,3 +127,44 @@ def test_a_reset_copy_starts_again(cache: Cache) -> None:
 
     cache.apply(View(1, "web", (A,)), now=11.0)
     assert View(1, "web", (A,)) == cache.lookup()
+
+
+def entry(key: str, index: int) -> KeyValue:
+    """Return a key that changed at an index."""
+    return KeyValue(key, b"", 0, 1, index)
+
+
+def test_a_copy_of_a_prefix_goes_forward_only() -> None:
+    """It takes all there is, then what changed; what leaves a gap or goes back is refused."""
+    cache = KeyCache("a/")
+    both = (entry("a/x", 2), entry("a/y", 3))
+    assert [KeyChange(2, "a/x", both[0]), KeyChange(3, "a/y", both[1])] == cache.apply(
+        KeyDelta(0, 4, "a/", both, whole=True), now=1.0
+    )
+    assert both == cache.items()
+
+    update = KeyDelta(4, 7, "a/", (entry("a/z", 6),), (("a/x", 5),))
+    expected = [KeyChange(5, "a/x", None), KeyChange(6, "a/z", entry("a/z", 6))]
+    assert expected == cache.apply(update, now=2.0)
+    assert [] == cache.apply(KeyDelta(7, 9, "a/", ()), now=3.0)
+    assert (9, 1.0) == (cache.index, cache.age(now=4.0))
+
+    for wrong in (
+        KeyDelta(10, 11, "a/", ()),
+        KeyDelta(0, 8, "a/", (), whole=True),
+        KeyDelta(9, 9, "b/", ()),
+    ):
+        with pytest.raises(OutOfStep):
+            cache.apply(wrong, now=5.0)
+    assert [one.key for one in cache.items()] == ["a/y", "a/z"]
+
+
+def test_all_there_is_says_what_is_gone() -> None:
+    """A copy whose past was forgotten learns of deletions from the whole."""
+    cache = KeyCache("")
+    cache.apply(KeyDelta(0, 4, "", (entry("x", 2), entry("y", 3)), whole=True), now=1.0)
+    update = KeyDelta(4, 9, "", (entry("y", 3),), whole=True)
+
+    assert [KeyChange(9, "x", None)] == cache.apply(update, now=2.0)
+    cache.reset()
+    assert (0, ()) == (cache.index, cache.items())

@@ -10,6 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from catalog.errors import NoServers
+from catalog.kv import KeyChange, KeyDelta, KeyValue
 from catalog.model import (
     Change,
     ChangeKind,
@@ -19,8 +20,8 @@ from catalog.model import (
     Service,
     View,
 )
-from catalog.requests import Follow, News
-from catalog.subscriptions import Subscription, running
+from catalog.requests import Follow, FollowKeys, KeyNews, News
+from catalog.subscriptions import KeySubscription, Subscription, running
 
 
 def instance(number: int) -> Instance:
@@ -168,3 +169,31 @@ async def test_the_end_of_the_block_ends_the_iteration(script, nursery, autojump
 
     assert [View(3, "web", (instance(3),))] == [news async for news in web]
     assert not web.connected
+
+
+async def test_a_prefix_is_followed_like_a_service(nursery, autojump_clock):
+    """First all keys, then each change; all of them again when the past was forgotten."""
+    send, receive = trio.open_memory_channel[KeyNews](9)
+    asked = []
+
+    async def ask(request: FollowKeys) -> KeyNews:
+        asked.append(request.after)
+        return await receive.receive()
+
+    one, two = KeyValue("a/1", b"", 0, 1, 2), KeyValue("a/2", b"", 0, 3, 3)
+    send.send_nowait(KeyNews(KeyDelta(0, 2, "a/", (one,), whole=True), 0.0, "e"))
+    send.send_nowait(KeyNews(KeyDelta(2, 4, "a/", (two,), (("a/1", 4),)), 0.0, "e"))
+    config = KeySubscription("a/", ask, random=Random(1), waiting_max=2)
+    async with running(config, nursery):
+        assert (one,) == await anext(config)
+        await wait_all_tasks_blocked()
+        assert KeyChange(3, "a/2", two) == await anext(config)
+        assert KeyChange(4, "a/1", None) == await anext(config)
+        assert (two,) == config.view
+        assert [None, 2, 4] == asked
+
+        changed = tuple(KeyValue(f"a/{number}", b"", 0, 5, 5) for number in range(3))
+        send.send_nowait(KeyNews(KeyDelta(4, 5, "a/", changed), 0.0, "e"))
+        await wait_all_tasks_blocked()
+        assert changed == await anext(config)
+        assert config.age == 0.0
