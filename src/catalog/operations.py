@@ -163,8 +163,9 @@ class Health(LeaderRequest[HealthReport]):
 
 # Snapshots; `catalog.snapshots` has the whole of it, in two calls.
 
-SNAPSHOT_CHUNK_BYTES: Final = 512 * 1024
-"""Of a snapshot on its way from a server or to one; to one, each is a log entry."""
+SNAPSHOT_CHUNK_BYTES: Final = 128 * 1024
+"""Of a snapshot on its way from a server or to one. To one, each is a log entry, which every server
+reads while all else waits: so it is small."""
 
 
 @frozen

@@ -28,6 +28,7 @@ from catalog.wire import dumps, loads
 __all__ = [
     "CoordinatesImage",
     "Image",
+    "ImageReader",
     "InstanceRow",
     "KeysImage",
     "NodeRow",
@@ -192,24 +193,10 @@ class Image:
             ProtocolError: it is damaged, or not one of ours.
 
         """
-        parts = _parts(iter(chunks))
-        first = next(parts, None)
-        if first is None:
-            raise ProtocolError("a snapshot without any content; nothing was restored")
-        image = loads(first, cls, bytes_max=PART_BYTES_MAX)
-        nodes: list[NodeRow] = []
-        entries: list[KeyValue] = []
-        for part in parts:
-            # A run of keys is an array, a node a map: the first byte says which.
-            if part[0] >> 5 == CBOR_ARRAY:
-                entries += loads(part, tuple[KeyValue, ...], bytes_max=PART_BYTES_MAX)
-            else:
-                nodes.append(loads(part, NodeRow, bytes_max=PART_BYTES_MAX))
-        return evolve(
-            image,
-            services=evolve(image.services, nodes=tuple(nodes)),
-            keys=evolve(image.keys, entries=tuple(entries)),
-        )
+        reader = ImageReader()
+        for chunk in chunks:
+            reader.feed(chunk)
+        return reader.finish()
 
     @classmethod
     def from_bytes(cls, snapshot: bytes) -> Image:
@@ -222,29 +209,74 @@ def _part(value: object, kind: Any = None) -> bytes:
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
-def _parts(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the parts of a snapshot, without their lengths."""
-    data = bytearray()
+class ImageReader:
+    """Reads a snapshot as it comes, piece by piece, wherever it was cut."""
 
-    def take(count: int) -> bytes:
-        while len(data) < count:
-            chunk = next(chunks, None)
-            if chunk is None:
-                raise ProtocolError("the snapshot ends too early; nothing was restored")
-            data.extend(chunk)
-        taken = bytes(data[:count])
-        del data[:count]
-        return taken
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._begun = self._ended = False
+        self._image: Image | None = None
+        self._nodes: list[NodeRow] = []
+        self._entries: list[KeyValue] = []
 
-    header = take(len(HEADER))
-    if header != HEADER:
-        raise ProtocolError(
-            f"a snapshot of the catalog starts with {HEADER!r}, this one with {header!r}; nothing "
-            f"was restored: it is of another version or of another machine"
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece, and read the parts that it completes.
+
+        Raises:
+            ProtocolError: it is damaged, or not one of ours.
+
+        """
+        data = self._data
+        data += chunk
+        if not self._begun and len(data) < len(HEADER):
+            return
+        start = self._begin()
+        while not self._ended and len(data) - start >= LENGTH_BYTES:
+            begin = start + LENGTH_BYTES
+            length = int.from_bytes(data[start:begin], "big")
+            if length > PART_BYTES_MAX:
+                raise ProtocolError(f"a part of {length} bytes in a snapshot; nothing was restored")
+            if len(data) - begin < length:
+                break
+            start = begin + length
+            if length:
+                self._take(bytes(data[begin:start]))
+            self._ended = not length
+        del data[:start]
+        if self._ended and data:
+            raise ProtocolError("bytes after the end of a snapshot; nothing was restored")
+
+    def finish(self) -> Image:
+        """Return the image; raise `ProtocolError` if the snapshot was not complete."""
+        image = self._image
+        if not self._ended:
+            raise ProtocolError("the snapshot ends too early; nothing was restored")
+        if image is None:
+            raise ProtocolError("a snapshot without any content; nothing was restored")
+        return evolve(
+            image,
+            services=evolve(image.services, nodes=tuple(self._nodes)),
+            keys=evolve(image.keys, entries=tuple(self._entries)),
         )
-    while length := int.from_bytes(take(LENGTH_BYTES), "big"):
-        if length > PART_BYTES_MAX:
-            raise ProtocolError(f"a part of {length} bytes in a snapshot; nothing was restored")
-        yield take(length)
-    if data or any(chunks):
-        raise ProtocolError("bytes after the end of a snapshot; nothing was restored")
+
+    def _begin(self) -> int:
+        """Return where the next part starts: behind the header, which is looked at once."""
+        if self._begun:
+            return 0
+        header = bytes(self._data[: len(HEADER)])
+        if header != HEADER:
+            raise ProtocolError(
+                f"a snapshot of the catalog starts with {HEADER!r}, this one with {header!r}; "
+                f"nothing was restored: it is of another version or of another machine"
+            )
+        self._begun = True
+        return len(HEADER)
+
+    def _take(self, part: bytes) -> None:
+        if self._image is None:
+            self._image = loads(part, Image, bytes_max=PART_BYTES_MAX)
+        # A run of keys is an array, a node a map: the first byte says which.
+        elif part[0] >> 5 == CBOR_ARRAY:
+            self._entries += loads(part, tuple[KeyValue, ...], bytes_max=PART_BYTES_MAX)
+        else:
+            self._nodes.append(loads(part, NodeRow, bytes_max=PART_BYTES_MAX))

@@ -15,19 +15,19 @@ left of lock-delays is counted by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Final, TypeVar
 
 import cbor2
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
 from catalog.answers import Applied, Refusal
 from catalog.errors import ProtocolError
 from catalog.model import KeyValue
 from catalog.operations import SNAPSHOT_CHUNK_BYTES, RestoreChunk
-from catalog.registry.image import Image, KeysImage, ServicesImage
+from catalog.registry.image import Image, ImageReader, KeysImage, ServicesImage
 from catalog.registry.tables import Tables
 from catalog.server.watch import WatchedRegistry
 from catalog.wire import dumps, loads
@@ -53,17 +53,45 @@ def encode_chunk(chunk: RestoreChunk) -> bytes:
     return CHUNK_MARK + dumps(chunk)
 
 
-@frozen
+@define
 class Gathering:
-    """The pieces so far of a snapshot to restore."""
+    """The pieces so far of a snapshot to restore, read as they come.
+
+    Reading takes most of the time; so it is spread over the pieces, and the last one takes little.
+    """
 
     id: str = ""
-    pieces: tuple[bytes, ...] = ()
+    pieces: list[bytes] = field(factory=list)
+    size: int = 0
+    _reader: ImageReader = field(factory=ImageReader)
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece; raise `ProtocolError` if it cannot be part of a snapshot."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self._reader.feed(piece)
+
+    def image(self, checksum: bytes) -> Image:
+        """Return what was gathered; raise `ProtocolError` if it is not all, or was damaged."""
+        digest = sha256()
+        for piece in self.pieces:
+            digest.update(piece)
+        if digest.digest() != checksum:
+            raise ProtocolError("the snapshot was damaged on its way")
+        return self._reader.finish()
 
     def to_bytes(self) -> bytes:
         """Return it as it begins a snapshot."""
-        body: bytes = cbor2.dumps([self.id, list(self.pieces)])
+        body: bytes = cbor2.dumps([self.id, self.pieces])
         return GATHERING_MARK + len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+    @classmethod
+    def from_pieces(cls, id: str, pieces: Iterable[bytes]) -> Gathering:
+        """Gather pieces that were gathered before, by a replica that made a snapshot then."""
+        gathering = cls(id)
+        for piece in pieces:
+            gathering.add(piece)
+        return gathering
 
 
 class RestorableRegistry(WatchedRegistry):
@@ -122,19 +150,16 @@ class RestorableRegistry(WatchedRegistry):
             gathered = Gathering(chunk.id)
         if chunk.id != gathered.id or chunk.number != len(gathered.pieces):
             return _refused(index, f"piece {chunk.number} of {chunk.id!r} does not follow")
-        pieces = (*gathered.pieces, chunk.data)
-        if sum(map(len, pieces)) > RESTORE_BYTES_MAX:
+        if gathered.size + len(chunk.data) > RESTORE_BYTES_MAX:
             return _refused(index, f"the snapshot has more than {RESTORE_BYTES_MAX} bytes")
-        if not chunk.sha256:
-            self._gathering = Gathering(chunk.id, pieces)
-            return Applied(index)
-        whole = b"".join(pieces)
-        if sha256(whole).digest() != chunk.sha256:
-            return _refused(index, "the snapshot was damaged on its way")
         try:
-            image = Image.from_bytes(whole)
+            gathered.add(chunk.data)
+            if not chunk.sha256:
+                self._gathering = gathered
+                return Applied(index)
+            image = gathered.image(chunk.sha256)
         except ProtocolError:
-            return _refused(index, "it is no snapshot of this version of the catalog")
+            return _refused(index, "it is damaged, or no snapshot of this version of the catalog")
         current = self._tables.image(self.applied, self.clock)
         tables = Tables.from_image(rebased(image, current, index=index))
         self._put_in_place(tables, index, self.clock)
@@ -159,7 +184,7 @@ def _split(chunks: Iterator[bytes]) -> tuple[Gathering, Iterator[bytes]]:
         size += len(chunk)
     data = b"".join(parts)
     name, pieces = cbor2.loads(data[start:stop])
-    return Gathering(name, tuple(pieces)), chain((data[stop:],), chunks)
+    return Gathering.from_pieces(name, pieces), chain((data[stop:],), chunks)
 
 
 def _refused(index: int, why: str) -> Applied:

@@ -171,12 +171,13 @@ def test_what_makes_no_snapshot_changes_nothing(old, new, how):
     assert written(new, *chunks)[-1].ok
 
 
-def test_too_much_is_refused(new, monkeypatch):
+def test_too_much_is_refused(old, new, monkeypatch):
     """What is gathered has a limit, and is dropped beyond it."""
     monkeypatch.setattr(restoring, "RESTORE_BYTES_MAX", 150)
-    answers = written(new, *pieces(bytes(300)))
+    answers = written(new, *pieces(old.to_bytes())[:3])
 
     assert [True, False, False] == [answer.ok for answer in answers]
+    assert "more than 150 bytes" in answers[1].detail
     with pytest.raises(ValueError, match="at most"):
         encode_chunk(RestoreChunk("r1", 0, bytes(SNAPSHOT_CHUNK_BYTES + 1)))
 
