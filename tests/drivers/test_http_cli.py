@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 
@@ -14,8 +15,8 @@ import trio
 
 
 def free_port() -> int:
-    with trio.socket.socket() as probe:
-        probe._sock.bind(("127.0.0.1", 0))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
