@@ -1,5 +1,7 @@
 """Sessions, locks, semaphores and elections as blocks, against a registry in memory."""
 
+# ruff: noqa: PT012 - the loss of a lock is raised by the end of a block
+
 from __future__ import annotations
 
 from random import Random
