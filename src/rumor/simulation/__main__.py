@@ -7,7 +7,8 @@ import json
 import sys
 from collections.abc import Sequence
 from inspect import signature
-from time import monotonic
+from time import monotonic, process_time
+from typing import Any
 
 from rumor.simulation.chaos import run
 from rumor.simulation.report import Report
@@ -37,7 +38,10 @@ def _measure(options: argparse.Namespace) -> int:
     if unknown:
         sys.stderr.write(f"scenario {options.scenario} takes no --{unknown[0]}\n")
         return 2
-    result = scenario(**{name: value for name, value in given.items() if value is not None})
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "clock" in known:
+        chosen["clock"] = process_time
+    result = scenario(**chosen)
     _print(json.dumps(result.as_dict(), indent=2) if options.json else result.as_text())
     return 0 if result.ok else 1
 

@@ -1,4 +1,4 @@
-"""What a simulated member costs, among few and among many: CPU time, by this machine's clock.
+"""What a simulated member costs, among few and among many: CPU time, by the caller's clock.
 
 The only scenario whose figures are not decided by the seed. Members are at rest: each probes once
 in a period, answers, and compares its list with another's now and then. The first seconds, in which
@@ -7,8 +7,8 @@ everybody shuffles and digests a long list for the first time, are given beside 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
-from time import process_time
 
 from rumor.simulation.scenarios.result import Gate, Result
 from rumor.simulation.world import World
@@ -19,17 +19,23 @@ FLAT = 2.0
 """How many times the cost of a member may grow from the smallest group to the largest."""
 
 
-def scale(*, nodes: int | None = None, first: int = 0) -> Result:
-    """Run groups at rest; ``nodes`` is the largest, and 10,000 take about 17 GB."""
+def scale(*, clock: Callable[[], float], nodes: int | None = None, first: int = 0) -> Result:
+    """Run groups at rest; ``nodes`` is the largest, and 10,000 take about 17 GB.
+
+    `clock` counts the CPU seconds of this process.
+    """
     sizes = SIZES if nodes is None else (*SIZES, nodes)
     result = Result("scale", f"LAN settings, no loss, invariants checked, {REST:g} s")
     costs: list[float] = []
     for size in sizes:
         world = World(Random(first))
         world.start_settled([f"m{number:05d}" for number in range(size)])
-        beginning = cpu_time(world, FIRST)
-        datagrams = world.counts["datagrams"]
-        spent = cpu_time(world, REST)
+        start = clock()
+        world.run(FIRST)
+        beginning, datagrams = clock() - start, world.counts["datagrams"]
+        start = clock()
+        world.run(REST)
+        spent = clock() - start
         costs.append(spent / size / REST)
         result.rows.append(
             {
@@ -46,10 +52,3 @@ def scale(*, nodes: int | None = None, first: int = 0) -> Result:
         Gate("a member's cost, largest to smallest", costs[-1] / costs[0], 0.0, FLAT)
     )
     return result
-
-
-def cpu_time(world: World, seconds: float) -> float:
-    """Let time pass; return the CPU seconds that it took."""
-    before = process_time()
-    world.run(seconds)
-    return process_time() - before
