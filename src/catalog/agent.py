@@ -35,7 +35,7 @@ from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
 from catalog.model import Role
 from catalog.node.checks import Checker
 from catalog.node.happenings import Happenings
-from catalog.node.keeper import Keeper
+from catalog.node.keeper import Keeper, Kept
 from catalog.node.keyring import load_keyring
 from catalog.node.keys import change_keys
 from catalog.node.meeting import meet, resolve
@@ -44,21 +44,12 @@ from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
     AskedNode,
-    Deregister,
-    DeregisterLocalCheck,
     Follow,
     FollowKeys,
-    Heartbeat,
     Info,
     KeyNews,
-    LocalChecks,
-    LocalServices,
-    Maintain,
     Members,
     News,
-    Register,
-    RegisterLocalCheck,
-    Report,
     Request,
 )
 from catalog.rpc import Connections, open_connections
@@ -268,25 +259,9 @@ class Agent(Catalog):
     # Answering.
 
     async def _answer(self, request: Request[Any], direct: bool) -> Any:  # noqa: FBT001 - a Handler
+        if isinstance(request, Kept):
+            return await self._keeper.answer(request)
         match request:
-            case Register(service):
-                return await self._keeper.register(service)
-            case Deregister(service_id):
-                return await self._keeper.deregister(service_id)
-            case RegisterLocalCheck(check, service_id):
-                return await self._keeper.register_check(check, service_id)
-            case DeregisterLocalCheck(check_id):
-                return await self._keeper.deregister_check(check_id)
-            case Maintain(service_id, enable, reason):
-                return await self._keeper.maintain(service_id, reason if enable else None)
-            case LocalServices():
-                return tuple(one for _, one in sorted(self._keeper.local.services.items()))
-            case LocalChecks():
-                return self._keeper.checks()
-            case Report():
-                self._keeper.hear(request)
-            case Heartbeat():
-                self._keeper.heartbeat(request)
             case FireEvent():
                 return await self._happenings.fire(request)
             case Events():

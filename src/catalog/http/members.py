@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from catalog.config import PORT, format_address, parse_address
 from catalog.errors import CatalogError
-from catalog.housekeeping import JoinOthers, Leave, Reload
+from catalog.housekeeping import JoinOthers, Leave, Metrics, Reload
 from catalog.http.answers import empty
 from catalog.http.asking import select
 from catalog.http.calls import Call
@@ -32,6 +32,7 @@ STATUS: Final = {
 """Serf's numbers; a suspect counts as alive there."""
 log = logging.getLogger("catalog")
 
+PROMETHEUS: Final = "text/plain; version=0.0.4"
 LEVELS: Final = {"", "trace", "debug", "info", "warn", "error"}
 PROTOCOL: Final = {
     "ProtocolMin": 1,
@@ -165,9 +166,12 @@ async def version(call: Call) -> Response:
 
 
 async def metrics(call: Call) -> Response:
-    """Return the agent's numbers; the format of Prometheus is not served here."""
+    """Return the agent's numbers: a few as JSON, all of them in the format of Prometheus."""
     if call.text("format") == "prometheus":
-        return empty(headers={"X-Consul-Reason": "Prometheus is not enabled on this port"})
+        try:
+            return Response(await call.ask(Metrics()), media_type=PROMETHEUS)
+        except ValueError as error:  # the extra is not installed: empty, as Consul has it when off
+            return empty(headers={"X-Consul-Reason": str(error)})
     info = await call.ask(Info())
     numbers = {
         "members": info.members,

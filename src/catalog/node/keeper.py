@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, assert_never
 
 import trio
 
@@ -23,8 +23,15 @@ from catalog.node.difference import difference
 from catalog.node.local import Local
 from catalog.requests import (
     AskedNode,
+    Deregister,
+    DeregisterLocalCheck,
     Heartbeat,
     LocalCheck,
+    LocalChecks,
+    LocalServices,
+    Maintain,
+    Register,
+    RegisterLocalCheck,
     Reply,
     Report,
     Request,
@@ -32,9 +39,22 @@ from catalog.requests import (
 )
 from catalog.wire import encode
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "Kept"]
 
 log = logging.getLogger("catalog")
+
+Kept: TypeAlias = (
+    Register
+    | Deregister
+    | RegisterLocalCheck
+    | DeregisterLocalCheck
+    | Maintain
+    | LocalServices
+    | LocalChecks
+    | Report
+    | Heartbeat
+)
+"""The requests that a keeper answers."""
 
 RETRY_SECONDS: Final = (0.5, 15.0)
 """First and longest pause after the catalog could not be written; a random part is left out."""
@@ -66,6 +86,30 @@ class Keeper:
         self._turn = trio.Lock()
         self._bell = trio.Event()
         self._services_bell = trio.Event()
+
+    async def answer(self, request: Kept) -> Any:
+        """Do what a request asks; its own methods say what they raise."""
+        match request:
+            case Register(service):
+                return await self.register(service)
+            case Deregister(service_id):
+                return await self.deregister(service_id)
+            case RegisterLocalCheck(check, service_id):
+                return await self.register_check(check, service_id)
+            case DeregisterLocalCheck(check_id):
+                return await self.deregister_check(check_id)
+            case Maintain(service_id, enable, reason):
+                return await self.maintain(service_id, reason if enable else None)
+            case LocalServices():
+                return tuple(one for _, one in sorted(self.local.services.items()))
+            case LocalChecks():
+                return self.checks()
+            case Report():
+                return self.hear(request)
+            case Heartbeat():
+                return self.heartbeat(request)
+            case _:
+                assert_never(request)
 
     # What users do.
 
