@@ -45,7 +45,9 @@ CLOSING = b"GET /v1/status/leader HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r
 
 def client(address) -> httpx.AsyncClient:
     host, port = address
-    return httpx.AsyncClient(base_url=f"http://{host}:{port}/v1/", trust_env=False, timeout=10.0)
+    return httpx.AsyncClient(
+        base_url=f"http://{host}:{port}/v1/", trust_env=False, verify=False, timeout=10.0
+    )
 
 
 async def exchange(address, data: bytes) -> bytes:

@@ -184,34 +184,33 @@ async def test_checks_that_are_not_named_again_can_be_removed(web):
     assert {} == (await web.get("agent/checks")).json()
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("agent/service/register", {}, 400),
-        ("agent/service/register", {"name": "a b"}, 400),
-        ("agent/service/register", {"name": "web", "address": "0.0.0.0"}, 400),
-        ("agent/service/register", {"name": "web", "weights": {"passing": 0}}, 400),
-        ("agent/service/register", {"name": "web", "check": {"http": "http://x"}}, 400),
-        ("agent/service/register", {"name": "web", "check": {"h2ping": "x"}}, 400),
-        ("agent/service/register", {"name": "web", "check": {"ttl": "1s", "tcp": "x:1"}}, 400),
-        ("agent/service/register", {"name": "web", "port": 70000}, 400),
-        ("agent/service/deregister/none", None, 404),
-        ("agent/service/maintenance/none?enable=true", None, 404),
-        ("agent/service/maintenance/web", None, 400),
-        ("agent/maintenance", None, 400),
-        ("agent/maintenance?enable=maybe", None, 400),
-        ("agent/check/register", {"ttl": "1s"}, 400),
-        ("agent/check/register", {"name": "x"}, 400),
-        ("agent/check/register", {"name": "x", "ttl": "1s", "serviceid": "none"}, 404),
-        ("agent/check/deregister/none", None, 404),
-        ("agent/check/pass/none", None, 404),
-    ],
-)
-async def test_nonsense_is_refused(web, path, body, status):
-    """And nothing is registered."""
-    answer = await web.put(path, json=body)
+NONSENSE = [
+    ("agent/service/register", {}, 400),
+    ("agent/service/register", {"name": "a b"}, 400),
+    ("agent/service/register", {"name": "web", "address": "0.0.0.0"}, 400),
+    ("agent/service/register", {"name": "web", "weights": {"passing": 0}}, 400),
+    ("agent/service/register", {"name": "web", "check": {"http": "http://x"}}, 400),
+    ("agent/service/register", {"name": "web", "check": {"h2ping": "x"}}, 400),
+    ("agent/service/register", {"name": "web", "check": {"ttl": "1s", "tcp": "x:1"}}, 400),
+    ("agent/service/register", {"name": "web", "port": 70000}, 400),
+    ("agent/service/deregister/none", None, 404),
+    ("agent/service/maintenance/none?enable=true", None, 404),
+    ("agent/service/maintenance/web", None, 400),
+    ("agent/maintenance", None, 400),
+    ("agent/maintenance?enable=maybe", None, 400),
+    ("agent/check/register", {"ttl": "1s"}, 400),
+    ("agent/check/register", {"name": "x"}, 400),
+    ("agent/check/register", {"name": "x", "ttl": "1s", "serviceid": "none"}, 404),
+    ("agent/check/deregister/none", None, 404),
+    ("agent/check/pass/none", None, 404),
+]
 
-    assert status == answer.status_code, answer.text
+
+async def test_nonsense_is_refused(web):
+    """And nothing is registered."""
+    for path, body, status in NONSENSE:
+        answer = await web.put(path, json=body)
+        assert status == answer.status_code, (path, body, answer.text)
     assert {} == (await web.get("agent/services")).json()
 
 
