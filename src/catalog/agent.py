@@ -35,11 +35,12 @@ from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
 from catalog.model import Role
 from catalog.node.checks import Checker
 from catalog.node.happenings import Happenings
-from catalog.node.keeper import Keeper, Kept
+from catalog.node.keeper import Keeper, LocalRequest
 from catalog.node.keyring import load_keyring
 from catalog.node.keys import change_keys
 from catalog.node.meeting import meet, resolve
 from catalog.node.place import Place
+from catalog.node.record import Record, open_record
 from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
@@ -90,6 +91,8 @@ class AgentStatistics:
 class Agent(Catalog):
     """A running agent; made by `open_catalog`."""
 
+    OUTLIVED = False
+
     def __init__(
         self,
         config: AgentConfig,
@@ -98,6 +101,7 @@ class Agent(Catalog):
         *,
         connections: Connections,
         home: Home | None,
+        record: Record | None,
         trust: Trust | None,
         nursery: trio.Nursery,
     ) -> None:
@@ -133,7 +137,12 @@ class Agent(Catalog):
                 connections, lambda: list(roster.servers.values()), hold=hold, random=random
             )
         self._keeper = Keeper(
-            roster.me.to_node(), self.ask, interval=config.sync_interval, random=random
+            roster.me.to_node(),
+            self.ask,
+            interval=config.sync_interval,
+            random=random,
+            record=record,
+            agents=lambda: sum(one.alive for one in roster.known.values()),
         )
 
         self._serving = Serving(
@@ -259,7 +268,7 @@ class Agent(Catalog):
     # Answering.
 
     async def _answer(self, request: Request[Any], direct: bool) -> Any:  # noqa: FBT001 - a Handler
-        if isinstance(request, Kept):
+        if isinstance(request, LocalRequest):
             return await self._keeper.answer(request)
         match request:
             case FireEvent():
@@ -343,7 +352,9 @@ class Agent(Catalog):
             await nursery.start(self._voter.run)
         nursery.start_soon(self._keeper.run)
         nursery.start_soon(self._place.run)
-        nursery.start_soon(Checker(self._keeper, random=self._random).run)
+        scripts = self._config.enable_script_checks
+        nursery.start_soon(Checker(self._keeper, random=self._random, scripts=scripts).run)
+        nursery.start_soon(self._keeper.follow, self._roster)
 
 
 @asynccontextmanager
@@ -362,6 +373,7 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         trust = config.trust()
+        record = open_record(config)
         home = await stack.enter_async_context(open_home(config)) if config.server else None
         magics = (MAGIC, QUORUM_MAGIC, RUMOR_MAGIC)
         door = await stack.enter_async_context(open_door(parse_address(config.bind), magics))
@@ -378,6 +390,7 @@ async def open_catalog(config: AgentConfig) -> AsyncIterator[Agent]:
                     gossip,
                     connections=connections,
                     home=home,
+                    record=record,
                     trust=trust,
                     nursery=nursery,
                 )

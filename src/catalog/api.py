@@ -38,6 +38,7 @@ from catalog.errors import Refused
 from catalog.events import Event, EventList, Events, FireEvent
 from catalog.model import (
     Behaviour,
+    Check,
     FencingToken,
     KeyValue,
     NodeView,
@@ -51,16 +52,20 @@ from catalog.requests import (
     Answer,
     Consistency,
     Deregister,
+    DeregisterLocalCheck,
+    Drain,
     Get,
     Heartbeat,
     Info,
     Items,
     Keys,
     Lookup,
+    Maintain,
     Member,
     Members,
     Nodes,
     Register,
+    RegisterLocalCheck,
     RenewSession,
     Services,
     Sessions,
@@ -107,15 +112,21 @@ class Catalog(Blocks):
 
     # Services.
 
-    async def register(self, service: Service) -> int:
+    async def register(self, service: Service, *, keep: bool | None = None) -> int:
         """Register a service on the agent's node; return the index at which the catalog has it.
 
         The agent remembers the service before it writes, and repairs the catalog from then on: so
         when this raises `Unavailable` or `Indeterminate`, the service is registered with the agent
         all the same and appears in the catalog as soon as that can be written. Call `deregister`
-        if you do not want that. An agent that stops forgets its services.
+        if you do not want that.
+
+        Args:
+            service: what runs here.
+            keep: whether it is registered again when the agent starts again, if the agent has a
+                `data_dir`. `None`: if the agent is another process than this.
+
         """
-        return await self.ask(Register(service))
+        return await self.ask(Register(service, keep=self.OUTLIVED if keep is None else keep))
 
     async def deregister(self, service_id: str) -> int:
         """Remove a service; like `register` it happens later if it cannot happen now.
@@ -125,6 +136,46 @@ class Catalog(Blocks):
 
         """
         return await self.ask(Deregister(service_id))
+
+    async def drain(self, service_id: str, *, terminating: bool = True) -> int:
+        """Have a service serve whom it has, and be given nobody new; or, with `False`, end that.
+
+        Consumers see `Service.terminating`; it is healthy for none of them.
+
+        Raises:
+            NotRegistered: the agent has no such service.
+
+        """
+        return await self.ask(Drain(service_id, terminating))
+
+    async def maintain(self, service_id: str = "", *, enable: bool = True, reason: str = "") -> int:
+        """Take a service out of use for a while, or without an id the whole node; or put it back.
+
+        Consumers see a critical check with the reason for its notes.
+
+        Raises:
+            NotRegistered: the agent has no such service.
+
+        """
+        return await self.ask(Maintain(service_id, enable, reason))
+
+    async def register_check(self, check: Check, service_id: str = "") -> int:
+        """Register a check by itself: of a service of the agent, or without one of its node.
+
+        Raises:
+            NotRegistered: the agent has no such service.
+
+        """
+        return await self.ask(RegisterLocalCheck(check, service_id))
+
+    async def deregister_check(self, check_id: str) -> int:
+        """Remove a check.
+
+        Raises:
+            NotRegistered: the agent has no such check.
+
+        """
+        return await self.ask(DeregisterLocalCheck(check_id))
 
     async def heartbeat(
         self, service_id: str, status: Status = Status.PASSING, output: str = ""

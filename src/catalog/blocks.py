@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from random import Random
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import trio
 
@@ -40,6 +40,9 @@ class Blocks(ABC):
     _nursery: trio.Nursery
     """Where the tasks run that belong to blocks."""
     _random: Random
+    OUTLIVED: ClassVar[bool] = True
+    """Whether this process and the agent may end one without the other: if so, what is registered
+    survives the agent; if not, this process registers it again itself."""
 
     @abstractmethod
     async def ask(self, request: Request[T]) -> T:
@@ -49,7 +52,7 @@ class Blocks(ABC):
     async def registered(self, service: Service) -> AsyncIterator[int]:
         """Have a service registered for as long as the block lasts."""
         try:
-            yield await self.ask(Register(service))
+            yield await self.ask(Register(service, keep=self.OUTLIVED))
         finally:
             with (
                 trio.move_on_after(FAREWELL_SECONDS, shield=True),

@@ -131,7 +131,8 @@ class AgentConfig:
     advertise: str | None = field(default=None, kw_only=True, validator=_check_bind)
     """Where others reach this agent, if not at `bind`: behind NAT, or with a wildcard there."""
     data_dir: Path | None = field(default=None, kw_only=True, converter=_path)
-    """Where a server keeps its log; `None`: in memory, gone when it stops."""
+    """Where a server keeps its log, and every agent what others registered with it and the keys of
+    gossip; `None`: in memory, gone when it stops."""
     join: tuple[str, ...] = field(
         default=(), kw_only=True, converter=_strings, validator=_check_join
     )
@@ -170,6 +171,9 @@ class AgentConfig:
     encrypt: str | None = field(default=None, kw_only=True, repr=False, validator=_check_key)
     """The key of gossip, the same on all agents: 32 random bytes as base64. Only the first time:
     the keys are kept in `data_dir`, if there is one, and may have been changed since."""
+    enable_script_checks: bool = field(default=False, kw_only=True, validator=instance_of(bool))
+    """Whether checks may run programs: whoever can register a check then runs any, as this agent's
+    user."""
     connections_per_host_max: int = field(default=100, kw_only=True, validator=instance_of(int))
     """Connections for requests that one host may have with this agent."""
     autopilot: Rules = field(factory=Rules, kw_only=True)
@@ -203,6 +207,12 @@ class AgentConfig:
                 f"bind {self.bind!r} listens everywhere, but nobody can connect to such an "
                 f"address: say in advertise where others reach this agent"
             )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody but this machine reaches the agent."""
+        host, _ = parse_address(self.bind)
+        return host in ("localhost", "::1") or host.startswith("127.")
 
     @property
     def leaves(self) -> bool:

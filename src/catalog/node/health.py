@@ -53,7 +53,7 @@ class CheckRun:
         self.state = evolve(fresh, status=self.state.status, output=self.state.output)
 
     def observe(self, status: Status, output: str, *, now: float) -> bool:
-        """Take a result; return whether the state changed."""
+        """Take a result; return whether the status changed, and not only the output."""
         self._heard = now
         if status is Status.CRITICAL:
             self._failures, self._successes = self._failures + 1, 0
@@ -102,4 +102,4 @@ class CheckRun:
             self._critical_since = inf
         elif before.status is not Status.CRITICAL:
             self._critical_since = now
-        return self.state != before
+        return status is not before.status

@@ -1,8 +1,8 @@
 """What is registered on this node, kept true in the catalog.
 
 The record here (`catalog.node.local`) is the truth; the catalog is made to say the same: at
-once after a change, and in full once in a while, which repairs what others did to it and what
-failed.
+once after a change, and in full once in a while (`catalog.node.pace`), which repairs what others
+did to it and what failed. On the agent's disk (`catalog.node.record`) it is kept true before that.
 Changes that come while a write is under way share the next one.
 """
 
@@ -21,10 +21,14 @@ from catalog.errors import CatalogError, NotRegistered, ProtocolError, Refused
 from catalog.model import Check, Node, NodeView, Service, Status, TtlCheck
 from catalog.node.difference import difference
 from catalog.node.local import Local
+from catalog.node.pace import Pace
+from catalog.node.record import Record
+from catalog.node.roster import Roster
 from catalog.requests import (
     AskedNode,
     Deregister,
     DeregisterLocalCheck,
+    Drain,
     Heartbeat,
     LocalCheck,
     LocalChecks,
@@ -39,13 +43,14 @@ from catalog.requests import (
 )
 from catalog.wire import encode
 
-__all__ = ["Keeper", "Kept"]
+__all__ = ["Keeper", "LocalRequest"]
 
 log = logging.getLogger("catalog")
 
-Kept: TypeAlias = (
+LocalRequest: TypeAlias = (
     Register
     | Deregister
+    | Drain
     | RegisterLocalCheck
     | DeregisterLocalCheck
     | Maintain
@@ -56,8 +61,6 @@ Kept: TypeAlias = (
 )
 """The requests that a keeper answers."""
 
-RETRY_SECONDS: Final = (0.5, 15.0)
-"""First and longest pause after the catalog could not be written; a random part is left out."""
 ATTEMPTS_MAX: Final = 2
 """A write is refused if somebody removes the node meanwhile; looking again repairs that."""
 
@@ -72,28 +75,43 @@ class Keeper:
         *,
         interval: float,
         random: Random,
+        record: Record | None = None,
+        agents: Callable[[], int] = lambda: 1,
     ) -> None:
         self.local = Local(node)
         self._ask = ask
-        self._interval = interval
-        self._random = random
+        self._pace = Pace(interval, random)
+        self._record = record
+        self._agents = agents
+        """How many there are in the cluster."""
+        self._full = trio.current_time()
+        """When to compare everything,"""
+        self._outputs = self._full
+        """and when with the outputs of checks."""
         self._version = 1
         """Counts the changes of the record."""
         self._written = 0
         """The version that the catalog has."""
         self._index = 0
         """The index at which it has it."""
+        self._recorded = 0
+        """The version that the disk has."""
         self._turn = trio.Lock()
+        self._disk = trio.Lock()
         self._bell = trio.Event()
         self._services_bell = trio.Event()
+        if record is not None:
+            self.local.restore(record.kept, now=self._full)
 
-    async def answer(self, request: Kept) -> Any:
+    async def answer(self, request: LocalRequest) -> Any:
         """Do what a request asks; its own methods say what they raise."""
         match request:
-            case Register(service):
-                return await self.register(service)
+            case Register(service, keep=keep):
+                return await self.register(service, keep=keep)
             case Deregister(service_id):
                 return await self.deregister(service_id)
+            case Drain(service_id, terminating):
+                return await self.drain(service_id, terminating=terminating)
             case RegisterLocalCheck(check, service_id):
                 return await self.register_check(check, service_id)
             case DeregisterLocalCheck(check_id):
@@ -113,39 +131,35 @@ class Keeper:
 
     # What users do.
 
-    async def register(self, service: Service) -> int:
+    async def register(self, service: Service, *, keep: bool = True) -> int:
         """Record a service, and return once the catalog has it."""
-        self.local.register(service, now=trio.current_time())
-        self._changed()
-        self._services_changed()
-        return await self.settle()
+        self.local.register(service, now=trio.current_time(), keep=keep)
+        return await self._carry()
 
     async def deregister(self, service_id: str) -> int:
         """Forget a service, and return once the catalog has as well."""
         self.local.deregister(service_id)
-        self._changed()
-        self._services_changed()
-        return await self.settle()
+        return await self._carry()
+
+    async def drain(self, service_id: str, *, terminating: bool) -> int:
+        """Have a service take nobody new, or end that; return once the catalog has it."""
+        self.local.drain(service_id, terminating=terminating)
+        return await self._carry()
 
     async def register_check(self, check: Check, service_id: str) -> int:
         """Record a check by itself, and return once the catalog has it."""
         self.local.register_check(check, service_id, now=trio.current_time())
-        self._changed()
-        self._services_changed()
-        return await self.settle()
+        return await self._carry()
 
     async def deregister_check(self, check_id: str) -> int:
         """Forget a check, and return once the catalog has as well."""
         self.local.deregister_check(check_id)
-        self._changed()
-        self._services_changed()
-        return await self.settle()
+        return await self._carry()
 
     async def maintain(self, service_id: str, reason: str | None) -> int:
         """Begin maintenance, or with `None` end it; return once the catalog has it."""
         self.local.maintain(service_id, reason)
-        self._changed()
-        return await self.settle()
+        return await self._carry()
 
     def checks(self) -> tuple[LocalCheck, ...]:
         """Return all checks as they are, by id."""
@@ -164,12 +178,11 @@ class Keeper:
         self._bell.set()  # a deadline may have moved
 
     async def clear(self) -> None:
-        """Forget all services, and return once the catalog has as well."""
+        """Take everything out of the catalog; what survives an agent stays on its disk."""
+        self._record = None
         for service_id in self.local.services:
             self.local.deregister(service_id)
-        self._changed()
-        self._services_changed()
-        await self.settle()
+        await self._carry()
 
     def heartbeat(self, beat: Heartbeat) -> None:
         """Take a report for all TTL checks of a service."""
@@ -209,33 +222,84 @@ class Keeper:
 
     async def run(self) -> None:
         """Carry changes into the catalog, for ever."""
-        pause, longest = RETRY_SECONDS
-        full = trio.current_time()
         while True:
+            await self._remove_condemned()
             now = trio.current_time()
             if self.local.expire(now=now):
                 self._changed()
-            for service_id in self.local.condemned(now=now):
-                log.warning("service %r was critical for too long; it is removed", service_id)
-                self.local.deregister(service_id)
-                self._changed()
-                self._services_changed()
             try:
-                if now >= full:
-                    await self.compare(outputs=True)
-                    full = now + self._interval * self._random.uniform(1.0, 2.0)
+                if now >= self._full:
+                    await self._compare_all(now)
                 elif self._version > self._written:
                     await self.settle()
             except CatalogError as error:
                 log.info("the catalog could not be brought up to date: %s", error)
                 # A write of unknown fate may yet undo a later one: so look at everything again.
-                full = trio.current_time() + pause * self._random.uniform(0.5, 1.0)
-                pause = min(2 * pause, longest)
-            else:
-                pause = RETRY_SECONDS[0]
-            with trio.move_on_at(min(self.local.deadline, full)):
+                self._full = trio.current_time() + self._pace.next_attempt(self._agents())
+            with trio.move_on_at(min(self.local.deadline, self._full)):
                 await self._bell.wait()
             self._bell = trio.Event()
+
+    async def follow(self, roster: Roster) -> None:
+        """Compare everything soon after a server has come: it may lack what others had."""
+        while True:
+            known = roster.servers.keys()
+            await roster.wait_change()
+            if roster.servers.keys() - known:
+                soon = trio.current_time() + self._pace.after_server(self._agents())
+                self._full = min(self._full, soon)
+                self._bell.set()
+
+    async def _compare_all(self, now: float) -> None:
+        outputs = now >= self._outputs
+        await self.compare(outputs=outputs)
+        if outputs:
+            self._outputs = now + self._pace.next_outputs()
+        self._full = now + self._pace.next_full(self._agents())
+
+    async def _remove_condemned(self) -> None:
+        condemned = self.local.condemned(now=trio.current_time())
+        for service_id in condemned:
+            log.warning("service %r was critical for too long; it is removed", service_id)
+            self.local.deregister(service_id)
+        if condemned:
+            self._changed()
+            self._services_changed()
+            try:
+                await self._save()
+            except CatalogError as error:
+                log.error("%s", error)  # noqa: TRY400 - it is all there is to say
+
+    async def _carry(self) -> int:
+        """Carry a change of the record to the disk and into the catalog; return the index."""
+        self._changed()
+        self._services_changed()
+        await self._save()
+        return await self.settle()
+
+    async def _save(self) -> None:
+        """Return once what survives the agent is on its disk as it is recorded now.
+
+        Raises:
+            CatalogError: it cannot be written; the record stays, and is written with the next
+                change.
+
+        """
+        wanted = self._version
+        async with self._disk:
+            record = self._record
+            if record is None or self._recorded >= wanted:
+                return
+            version, kept = self._version, self.local.kept()
+            try:
+                await trio.to_thread.run_sync(record.save, kept)
+            except (OSError, ProtocolError) as error:
+                raise CatalogError(
+                    f"{record.path} cannot be written: {error}. Until this agent stops all is as "
+                    f"it was asked for, but after its next start as before; mend that, and ask "
+                    f"again"
+                ) from error
+            self._recorded = version
 
     async def settle(self) -> int:
         """Return the index at which the catalog has all that is recorded now; write if needed.

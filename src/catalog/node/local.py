@@ -19,6 +19,7 @@ from catalog.definitions import Check, Status, TtlCheck
 from catalog.errors import NotRegistered
 from catalog.model import CheckState, Node, Service
 from catalog.node.health import CheckRun
+from catalog.node.record import Kept, KeptCheck
 from catalog.requests import LocalCheck
 
 __all__ = ["Local"]
@@ -45,6 +46,8 @@ class Local:
         """Checks that were registered alone, with the service that they are of, or `NODE`."""
         self._maintenance: dict[str, CheckState] = {}
         """The checks of maintenance, by the service, or `NODE`."""
+        self._passing_by: dict[str, None] = {}
+        """Services that do not survive the agent."""
 
     @property
     def services(self) -> dict[str, Service]:
@@ -83,8 +86,13 @@ class Local:
             found.append(LocalCheck(state, None, self._services.get(owner)))
         return tuple(sorted(found, key=lambda one: one.state.id))
 
-    def register(self, service: Service, *, now: float) -> None:
+    def register(self, service: Service, *, now: float, keep: bool = True) -> None:
         """Take on a service, or replace the one of the same id; checks it had keep their state.
+
+        Args:
+            service: the service.
+            now: the time, in seconds.
+            keep: whether it is part of `kept`, and so survives the agent.
 
         Raises:
             ValueError: a check id is in use elsewhere; nothing changed.
@@ -105,6 +113,10 @@ class Local:
             self._alone.pop(check_id, None)  # from now on it comes with its service
             self._begin(check_id, check, service.name, now=now)
         self._services[service.id] = service
+        if keep:
+            self._passing_by.pop(service.id, None)
+        else:
+            self._passing_by[service.id] = None
 
     def deregister(self, service_id: str) -> None:
         """Let go of a service and all its checks.
@@ -119,7 +131,47 @@ class Local:
         for check_id in [one for one, owner in self._alone.items() if owner == service_id]:
             del self._alone[check_id], self._runs[check_id]
         self._maintenance.pop(service_id, None)
+        self._passing_by.pop(service_id, None)
         del self._services[service_id]
+
+    def drain(self, service_id: str, *, terminating: bool) -> None:
+        """Have a service serve whom it has and take nobody new; or end that.
+
+        Raises:
+            NotRegistered: there is no such service.
+
+        """
+        service = self._service(service_id)
+        self._services[service_id] = evolve(service, terminating=terminating)
+
+    def kept(self) -> Kept:
+        """Return what survives the agent."""
+        return Kept(
+            self.node.name,
+            tuple(one for _, one in sorted(self._services.items()) if self._survives(one.id)),
+            tuple(
+                KeptCheck(self._runs[check_id].check, owner)
+                for check_id, owner in sorted(self._alone.items())
+                if self._survives(owner)
+            ),
+            {
+                owner: state.notes
+                for owner, state in sorted(self._maintenance.items())
+                if self._survives(owner)
+            },
+        )
+
+    def restore(self, kept: Kept, *, now: float) -> None:
+        """Take on what survived; to be called first of all."""
+        for service in kept.services:
+            self.register(service, now=now)
+        for one in kept.checks:
+            self.register_check(one.check, one.service_id, now=now)
+        for owner, reason in kept.maintenance.items():
+            self.maintain(owner, reason)
+
+    def _survives(self, owner: str) -> bool:
+        return owner not in self._passing_by
 
     def register_check(self, check: Check, service_id: str, *, now: float) -> None:
         """Take on a check of a service or of the node, or replace the one of the same id.
@@ -179,7 +231,7 @@ class Local:
         )
 
     def report(self, check_id: str, status: Status, output: str = "", *, now: float) -> bool:
-        """Take the result of a check; return whether its state changed.
+        """Take the result of a check; return whether its status changed.
 
         Raises:
             NotRegistered: there is none of this id.
@@ -188,7 +240,7 @@ class Local:
         return self._run(check_id).observe(status, output, now=now)
 
     def feed(self, check_id: str, status: Status, output: str, *, now: float) -> bool:
-        """Take the application's report to a TTL check; return whether its state changed.
+        """Take the application's report to a TTL check; return whether its status changed.
 
         Raises:
             NotRegistered: there is none of this id, or it is none that is fed.

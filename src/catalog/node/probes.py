@@ -9,9 +9,11 @@ why.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
@@ -30,6 +32,7 @@ Result: TypeAlias = tuple[Status, str]
 
 TOO_MANY_REQUESTS: Final = 429
 """The one status that is a warning, as in Consul: it lives, and has too much to do."""
+REDIRECTS_MAX: Final = 10
 SILENCE_SECONDS: Final = 1.0
 """For so long an answer to a datagram is waited for; none is no fault."""
 SERVING: Final = 1
@@ -50,7 +53,8 @@ class Clients:
             # The environment's proxies are not for what runs beside us.
             self._clients[verify, http2] = httpx.AsyncClient(
                 trust_env=False,
-                follow_redirects=False,
+                follow_redirects=True,
+                max_redirects=REDIRECTS_MAX,
                 timeout=None,  # noqa: S113 - whoever runs the probe sets the limit
                 verify=verify,
                 http1=not http2,
@@ -176,6 +180,7 @@ async def script(args: tuple[str, ...]) -> Result:
     except (OSError, ValueError) as error:
         return Status.CRITICAL, f"cannot run {args[0]}: {error}"
     output = bytearray()
+    code: int | None = None
     try:
         assert process.stdout is not None, "it was asked for"
         async with process.stdout:
@@ -183,8 +188,9 @@ async def script(args: tuple[str, ...]) -> Result:
                 output += chunk[: OUTPUT_CHARS_MAX - len(output)]
         code = await process.wait()
     finally:
-        if process.returncode is None:
-            process.kill()
+        if code is None:
+            with suppress(ProcessLookupError):  # it has a group of its own, with its children
+                os.killpg(process.pid, signal.SIGKILL)
             with trio.CancelScope(shield=True):
                 await process.wait()
     status = {0: Status.PASSING, 1: Status.WARNING}.get(code, Status.CRITICAL)

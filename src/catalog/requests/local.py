@@ -85,6 +85,19 @@ class Register(Request[int]):
     LOCAL: ClassVar[bool] = True
 
     service: Service = field(validator=instance_of(Service))
+    keep: bool = field(default=True, kw_only=True, validator=instance_of(bool))
+    """Whether it is registered again when the agent starts again, if that has a `data_dir`."""
+
+
+@frozen
+class Drain(Request[int]):
+    """Have a service of the agent serve whom it has, and take nobody new; or end that."""
+
+    RESULT: ClassVar[Any] = int
+    LOCAL: ClassVar[bool] = True
+
+    service_id: str = field(validator=check_name)
+    terminating: bool = field(default=True, validator=instance_of(bool))
 
 
 @frozen

@@ -64,12 +64,13 @@ def test_the_application_is_believed_at_once() -> None:
 
 
 def test_a_change_is_told_from_a_repetition() -> None:
-    """Only another status or output counts as a change."""
+    """Only another status counts as a change; the output is kept all the same."""
     run = CheckRun.begin("c", TtlCheck(9), now=0.0)
 
     assert run.observe(P, "", now=1.0)
     assert not run.observe(P, "", now=2.0)
-    assert run.observe(P, "busy", now=3.0)
+    assert not run.observe(P, "busy", now=3.0)
+    assert "busy" == run.state.output
 
 
 def test_silence_turns_critical_at_the_ttl_and_not_before() -> None:

@@ -8,10 +8,12 @@ import pytest
 import trio
 
 from catalog.commands import DeregisterNode, DeregisterService, RegisterService
-from catalog.errors import NoLeader, NotRegistered
+from catalog.config import AgentConfig
+from catalog.errors import CatalogError, NoLeader, NotRegistered
 from catalog.limits import META_VALUE_CHARS_MAX
 from catalog.model import Node, Service, Status, TcpCheck, TtlCheck
 from catalog.node.keeper import Keeper
+from catalog.node.record import open_record
 from catalog.registry import Registry
 from catalog.requests import AskedNode, Heartbeat, Reply, Write
 
@@ -25,6 +27,7 @@ class Catalog:
         self.registry = Registry()
         self.down = False
         self.writes = 0
+        self.asked = 0
         self._write = write
 
     async def __call__(self, request):
@@ -33,6 +36,7 @@ class Catalog:
             raise NoLeader("down")
         match request:
             case AskedNode(name):
+                self.asked += 1
                 return Reply(self.registry.node(name), 0)
             case Write(command):
                 self.writes += 1
@@ -155,6 +159,121 @@ async def test_more_than_an_entry_holds_is_split(catalog, keeper, autojump_clock
             nursery.start_soon(keeper.register, Service("web", f"web-{number}", meta=meta))
 
     assert 100 == len(catalog.statuses())
+
+
+async def test_outputs_alone_are_written_now_and_then(catalog, keeper, autojump_clock):
+    """A status is written at once; an output that changes with every report, rarely."""
+    await keeper.register(Service("web", checks=[TtlCheck(5)]))
+    keeper.heartbeat(Heartbeat("web"))
+    await trio.sleep(0.1)
+    asked, writes = catalog.asked, catalog.writes
+    for number in range(900):
+        keeper.heartbeat(Heartbeat("web", output=str(number)))
+        await trio.sleep(1)
+
+    (web,) = catalog.registry.lookup("web").instances
+    assert 2 <= catalog.writes - writes <= 6
+    assert 8 <= catalog.asked - asked <= 25  # full comparisons, and no others
+    assert 450 <= int(web.checks[0].output)
+
+
+async def test_registrations_survive_their_agent(catalog, nursery, tmp_path, autojump_clock):
+    """Those from outside; with checks, drain state and maintenance. What was removed is gone."""
+
+    def start() -> Keeper:
+        record = open_record(AgentConfig("n", data_dir=tmp_path))
+        return Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+
+    keeper = start()
+    await keeper.register(Service("web", checks=[TtlCheck(5)]))
+    await keeper.register(Service("gone"))
+    await keeper.register(Service("own"), keep=False)
+    await keeper.register_check(TcpCheck("h:1", id="c"), "web")
+    await keeper.register_check(TcpCheck("h:2", id="of-own"), "own")
+    await keeper.drain("web", terminating=True)
+    await keeper.maintain("web", "repairs")
+    await keeper.maintain("", "moving house")
+    await keeper.deregister("gone")
+
+    again = start()
+    assert {"web": Service("web", checks=[TtlCheck(5)], terminating=True)} == again.local.services
+    assert keeper.local.checks.keys() - again.local.checks.keys() == {"of-own"}
+    assert "repairs" == again.local.checks["_service_maintenance:web"].notes
+    assert "moving house" == again.local.checks["_node_maintenance"].notes
+    nursery.start_soon(again.run)
+    await trio.sleep(1)
+    assert ["web"] == [one.service.id for one in catalog.registry.node("n").instances]
+
+
+async def test_a_crash_between_disk_and_catalog_leaves_no_zombie(
+    catalog, nursery, tmp_path, autojump_clock
+):
+    """What was deregistered while no server answered does not come back."""
+    record = open_record(AgentConfig("n", data_dir=tmp_path))
+    keeper = Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+    await keeper.register(Service("web"))
+    catalog.down = True
+    with pytest.raises(NoLeader):
+        await keeper.deregister("web")
+    catalog.down = False
+
+    record = open_record(AgentConfig("n", data_dir=tmp_path))
+    again = Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+    assert {"web": Status.PASSING} == catalog.statuses()
+    nursery.start_soon(again.run)
+    await trio.sleep(1)
+    assert {} == catalog.statuses()
+
+
+async def test_who_leaves_comes_back_with_its_services(catalog, tmp_path, autojump_clock):
+    """They leave the catalog, and stay on the disk."""
+    record = open_record(AgentConfig("n", data_dir=tmp_path))
+    keeper = Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+    await keeper.register(Service("web"))
+    await keeper.clear()
+    assert {} == catalog.statuses()
+
+    record = open_record(AgentConfig("n", data_dir=tmp_path))
+    assert [Service("web")] == list(record.kept.services)
+
+
+async def test_a_full_disk_is_told_to_who_registers(catalog, tmp_path, autojump_clock):
+    """The service is there until the agent stops, and the error says so."""
+    record = open_record(AgentConfig("n", data_dir=tmp_path / "d"))
+    (tmp_path / "d").write_text("a file where the directory should be")
+    keeper = Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+    with pytest.raises(CatalogError, match="cannot be written"):
+        await keeper.register(Service("web"))
+
+    assert ["web"] == list(keeper.local.services)
+    (tmp_path / "d").unlink()
+    await keeper.register(Service("db"))
+    assert ["db", "web"] == [
+        one.id for one in open_record(AgentConfig("n", data_dir=tmp_path / "d")).kept.services
+    ]
+
+
+async def test_a_burst_of_registrations_shares_files(
+    catalog, tmp_path, autojump_clock, monkeypatch
+):
+    """Whatever came while the file was written goes with the next one."""
+    record = open_record(AgentConfig("n", data_dir=tmp_path))
+    files = 0
+    save = record.save
+
+    def counting(kept) -> None:
+        nonlocal files
+        files += 1
+        save(kept)
+
+    monkeypatch.setattr(record, "save", counting)
+    keeper = Keeper(NODE, catalog, interval=60.0, random=Random(1), record=record)
+    async with trio.open_nursery() as nursery:
+        for number in range(200):
+            nursery.start_soon(keeper.register, Service("web", f"web-{number}"))
+
+    assert files <= 3
+    assert 200 == len(open_record(AgentConfig("n", data_dir=tmp_path)).kept.services)
 
 
 async def test_all_is_forgotten_at_once_when_leaving(catalog, keeper, autojump_clock):

@@ -18,6 +18,7 @@ ANSWERS = {
     "/fine": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "/busy": b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n",
     "/away": b"HTTP/1.1 302 Found\r\nLocation: /fine\r\nContent-Length: 0\r\n\r\n",
+    "/circle": b"HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n",
     "/broken": b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
     "/chatty": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000,
     "/rude": b"nonsense\r\n\r\n",
@@ -59,7 +60,8 @@ async def server(nursery):
     [
         ("/fine", Status.PASSING, "200 OK: ok"),
         ("/busy", Status.WARNING, "429"),
-        ("/away", Status.CRITICAL, "302"),
+        ("/away", Status.PASSING, "200 OK: ok"),
+        ("/circle", Status.CRITICAL, "redirects"),
         ("/broken", Status.CRITICAL, "500 Oops"),
         ("/chatty", Status.PASSING, "xxx"),
         ("/rude", Status.CRITICAL, "GET http://"),
@@ -67,7 +69,7 @@ async def server(nursery):
     ],
 )
 async def test_a_get_tells_how_the_service_fares(checker, server, path, status, says):
-    """2xx passes, 429 warns, all else is critical; redirects are not followed."""
+    """2xx passes, 429 warns, all else is critical; redirects are followed, but not for ever."""
     timeout = 0.2 if path == "/silent" else 10.0
     found, output = await checker.probe(HttpCheck(f"http://{server}{path}", timeout=timeout))
 

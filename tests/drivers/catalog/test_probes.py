@@ -68,6 +68,22 @@ async def test_a_script_that_takes_too_long_is_killed(checker):
     assert (Status.CRITICAL, True) == (found, "enable_script_checks" in output)
 
 
+async def test_a_script_is_killed_with_its_children(checker, tmp_path):
+    """Else whatever it started would pile up, one with every interval."""
+    sign = tmp_path / "alive"
+    child = f"while true; do touch {sign}; sleep 0.05; done"
+    script = ScriptCheck(("/bin/sh", "-c", f"sh -c '{child}' & echo begun; exit 0"), timeout=0.5)
+    with trio.fail_after(20):
+        # The child holds the output open, so the probe lasts until its time is up.
+        assert "no answer within 0.5 s" == (await checker.probe(script))[1]
+    assert sign.exists()
+    await trio.sleep(0.2)
+    sign.unlink()
+    await trio.sleep(0.3)
+
+    assert not sign.exists()
+
+
 async def test_a_datagram_is_critical_only_if_it_is_refused(checker, unused_address):
     """Silence is no fault: many servers do not answer an empty datagram."""
     with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as socket:
