@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,3 +80,21 @@ def test_a_dev_agent_is_a_server_by_itself():
 def test_a_server_with_data_need_not_say_how_it_began():
     """Whether the directory has data is found out when the agent starts."""
     assert AgentConfig("a", server=True, data_dir="x").data_dir is not None
+
+
+@pytest.mark.parametrize(
+    ("bind", "loopback"),
+    [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("10.0.0.1:1", False)],
+)
+def test_loopback_is_told_from_the_network(bind, loopback):
+    """What nobody else reaches needs no TLS."""
+    assert loopback == AgentConfig("a", bind=bind).loopback
+
+
+def test_servers_stop_and_clients_leave():
+    """At a signal; either may be told otherwise."""
+    server: dict[str, Any] = {"server": True, "bootstrap_expect": 1}
+
+    assert [False, True] == [AgentConfig("a", **server).leaves, AgentConfig("a").leaves]
+    assert AgentConfig("a", **server, leave_on_terminate=True).leaves
+    assert not AgentConfig("a", leave_on_terminate=False).leaves

@@ -7,6 +7,7 @@ told by gossip, in this order.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from contextlib import suppress
 from itertools import cycle
 from math import inf
@@ -43,6 +44,8 @@ KNOCK_SECONDS: Final = 2.0
 """Between two attempts to be let in."""
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.05, 2.0
 """Between two questions whether we are removed, and for the answer to one."""
+SAID_MAX: Final = 8
+"""What was said of late is not said again."""
 ANSWER_SECONDS_MAX: Final = 15.0
 """How long one server may take to let us in: it may have to wait for a leader first."""
 
@@ -73,6 +76,7 @@ class Voter:
         self._roster = roster
         self._trust = trust
         self._started = False
+        self._said: deque[str] = deque(maxlen=SAID_MAX)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Found the cluster, then take part; started as soon as requests may come.
@@ -83,9 +87,7 @@ class Voter:
 
         """
         while (waits := await self._found()) is not None:
-            if waits.text != self.state:
-                log.log(logging.ERROR if waits.problem else logging.INFO, "%s", waits.text)
-            self.state = self._route.problem = waits.text
+            self._say(waits.text, logging.ERROR if waits.problem else logging.INFO)
             self._start(task_status)
             if await self._knock(waits.doors):
                 continue
@@ -162,13 +164,19 @@ class Voter:
                     known.address, request, patience=ANSWER_SECONDS_MAX
                 )
             except (CatalogError, ValueError) as error:
-                self.state = self._route.problem = f"{name} does not let us in yet: {error}"
-                log.info("%s: %s", self._config.name, self.state)
+                self._say(f"{name} does not let {self._config.name} in yet: {error}", logging.INFO)
             else:
                 await self._remember(evolve(self._home.founding, admission=admission, agreed=True))
                 log.info("%s: %s let us in", self._config.name, name)
                 return True
         return False
+
+    def _say(self, text: str, level: int) -> None:
+        """Tell what is waited for: to users at once, in the log once."""
+        self.state = self._route.problem = text
+        if text not in self._said:
+            self._said.append(text)
+            log.log(level, "%s", text)
 
     async def _remember(self, founding: Founding) -> None:
         await self._home.remember(founding)
@@ -176,6 +184,10 @@ class Voter:
 
     async def _take_part(self, task_status: trio.TaskStatus[None]) -> None:
         config, founding = self._config, self._home.founding
+        if self._trust is None and not config.loopback:
+            log.warning(
+                "%s: no TLS: whoever reaches its port can speak as a server or a user", config.name
+            )
         registry = RestorableRegistry()
         links = quorum.TcpLinks(
             config.name,
