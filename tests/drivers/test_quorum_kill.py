@@ -45,6 +45,7 @@ CONFIG = Config(
     tail_entries=20,
 )
 SECONDS = 9.0
+APPENDS_MIN = 50
 CLIENTS = 4
 KEY_LIFE = 30
 """Appends to one list before clients move on to the next."""
@@ -200,9 +201,12 @@ class Run:
         return answer
 
     async def killer(self, nursery: trio.Nursery) -> None:
-        """Kill one after the other, sometimes all at once; start them again."""
+        """Kill one after the other, sometimes all at once; start them again.
+
+        For some seconds, and on a slow machine until there is something to check.
+        """
         end = trio.current_time() + SECONDS
-        while trio.current_time() < end:
+        while trio.current_time() < end or self.counts["append"] < APPENDS_MIN:
             await trio.sleep(self.random.uniform(0.3, 0.9))
             among = NAMES if self.random.random() < 0.15 else (self.random.choice(NAMES),)
             for name in among:
@@ -264,7 +268,7 @@ async def play(directory: Path, random: Random) -> tuple[Run, dict[str, list[lis
 
 async def test_nothing_acknowledged_is_lost_when_processes_are_killed(tmp_path, run_seed):
     """Every acknowledged append is there, everybody agrees, and some order explains all answers."""
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         run, finals = await play(tmp_path, Random(run_seed))
 
     told = [each for each in run.history if each.value is not None and each.seen is not None]
@@ -273,7 +277,6 @@ async def test_nothing_acknowledged_is_lost_when_processes_are_killed(tmp_path, 
     assert all(first == other for first, *others in finals.values() for other in others)
     assert unexplained(run.history) is None
     assert sum(node.kills for node in run.nodes.values()) >= 5 + len(NAMES)
-    assert run.counts["append"] >= 50
     assert run.counts["read"] >= 20
 
 
