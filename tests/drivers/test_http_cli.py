@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import dns.message
 import dns.query
@@ -49,11 +49,10 @@ async def test_one_command_starts_both_interfaces_and_a_signal_ends_them(child, 
     ) as web:
         with trio.fail_after(20):
             while True:
-                try:
+                with suppress(httpx.HTTPError):
                     if (await web.get("status/leader")).json():
                         break
-                except httpx.HTTPError:
-                    await trio.sleep(0.05)
+                await trio.sleep(0.05)
         body = {"name": "web", "address": "10.0.0.1"}
         assert 200 == (await web.put("agent/service/register", json=body)).status_code
     query = dns.message.make_query("web.service.consul", "A")
