@@ -135,7 +135,7 @@ def _add_server_flags(agent: argparse.ArgumentParser) -> None:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where a server keeps its log; without it everything is lost when it ends",
+        help="where a server keeps its log, and an agent its registrations; without it all is lost",
     )
 
 

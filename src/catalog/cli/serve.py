@@ -200,9 +200,8 @@ def _check_flags(options: argparse.Namespace) -> None:
             "a server needs --data-dir, or else --bootstrap-expect: 1 to be alone, 3 or 5 to "
             "found a cluster with others"
         )
-    for flag, value in servers.items():
-        if value and not options.server:
-            raise ValueError(f"{flag} is for servers only: add --server, or leave it out")
+    if options.bootstrap_expect and not options.server:
+        raise ValueError("--bootstrap-expect is for servers only: add --server, or leave it out")
     if options.bind.startswith(("0.0.0.0:", "[::]:")) and not options.advertise:
         raise ValueError(
             f"--bind {options.bind} listens everywhere, but nobody can connect to such an address: "
