@@ -15,7 +15,6 @@ import trio
 import rumor
 from catalog import connect
 from catalog.housekeeping import ChangeKeys, JoinOthers, KeyAction, Leave, Reload
-from catalog.operations import Peers
 
 PATIENCE = 40.0
 ENCRYPT = base64.b64encode(bytes(range(32))).decode()
@@ -86,20 +85,6 @@ async def test_an_agent_without_a_file_says_so(agents):
     agent = await agents.start("s1", server=True, bootstrap_expect=1)
     with pytest.raises(ValueError, match="no configuration file"):
         await agent.ask(Reload())
-
-
-async def test_a_server_that_is_told_to_leave_is_removed(agents, eventually):
-    """From any agent's point of view."""
-    servers = await agents.start_three()
-    await servers["s2"].ask(Leave())
-    with trio.fail_after(PATIENCE):
-        await servers["s2"].left.wait()
-
-    async def is_removed() -> bool:
-        report = await servers["s1"].ask(Peers())
-        return ["s1", "s3"] == [peer.name for peer in report.peers]
-
-    await eventually(is_removed)
 
 
 async def test_two_clusters_of_agents_meet_by_request(agents, unused_address):
