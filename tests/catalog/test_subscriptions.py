@@ -182,10 +182,10 @@ async def test_a_prefix_is_followed_like_a_service(nursery, autojump_clock):
 
     one, two = KeyValue("a/1", b"", 0, 1, 2), KeyValue("a/2", b"", 0, 3, 3)
     send.send_nowait(KeyNews(KeyDelta(0, 2, "a/", (one,), whole=True), 0.0, "e"))
-    send.send_nowait(KeyNews(KeyDelta(2, 4, "a/", (two,), (("a/1", 4),)), 0.0, "e"))
     config = KeySubscription("a/", ask, random=Random(1), waiting_max=2)
     async with running(config, nursery):
         assert (one,) == await anext(config)
+        send.send_nowait(KeyNews(KeyDelta(2, 4, "a/", (two,), (("a/1", 4),)), 0.0, "e"))
         await wait_all_tasks_blocked()
         assert KeyChange(3, "a/2", two) == await anext(config)
         assert KeyChange(4, "a/1", None) == await anext(config)

@@ -161,8 +161,8 @@ async def test_keys_are_followed_through_another_agents_connection(agent):
     await agent.put("config/a", b"1")
     async with connect(agent.address) as client, client.subscribe_keys("config/") as config:
         with trio.fail_after(20):
-            (first,) = await anext(config)
-            assert ("config/a", b"1") == (first.key, first.value)
+            assert await anext(config) == config.view
+            assert [("config/a", b"1")] == [(one.key, one.value) for one in config.view]
             index = await agent.put("config/b", b"2")
             change = await anext(config)
             assert isinstance(change, KeyChange)
