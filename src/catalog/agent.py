@@ -33,6 +33,7 @@ from catalog.exits import sole
 from catalog.forward import Local, Remote
 from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
 from catalog.model import Role
+from catalog.node.cached import Cached
 from catalog.node.checks import Checker
 from catalog.node.happenings import Happenings
 from catalog.node.keeper import Keeper, LocalRequest
@@ -45,12 +46,9 @@ from catalog.node.roster import Roster
 from catalog.requests import (
     AgentInfo,
     AskedNode,
-    Follow,
-    FollowKeys,
     Info,
-    KeyNews,
+    Lookup,
     Members,
-    News,
     Request,
 )
 from catalog.rpc import Connections, open_connections
@@ -60,7 +58,6 @@ from catalog.rpc.serving import Serving
 from catalog.server.home import Home, open_home, presence_of
 from catalog.server.replica import Replica
 from catalog.server.voter import Voter
-from catalog.subscriptions import KeySubscription, Subscription, running
 from catalog.trust import Trust
 from quorum.trio.links import MAGIC as QUORUM_MAGIC
 from rumor.wire import MAGIC as RUMOR_MAGIC
@@ -152,6 +149,7 @@ class Agent(Catalog):
             trust=trust,
             per_host_max=config.connections_per_host_max,
         )
+        self._cached = Cached(self.ask, nursery, random)
         self._happenings = Happenings(gossip, lambda: self._keeper.local.services, uuid4)
         self._place = Place(gossip, self.ask, interval=config.coordinate_interval, random=random)
 
@@ -171,27 +169,6 @@ class Agent(Catalog):
         """See `Catalog.ask`."""
         answer: T = await self._answer(request, direct=False)
         return answer
-
-    @asynccontextmanager
-    async def subscribe(self, name: str) -> AsyncIterator[Subscription]:
-        """See `Catalog.subscribe`."""
-
-        async def follow(request: Follow) -> News:
-            return await self.ask(request)
-
-        async with running(Subscription(name, follow, random=self._random), self._nursery) as one:
-            yield one
-
-    @asynccontextmanager
-    async def subscribe_keys(self, prefix: str = "") -> AsyncIterator[KeySubscription]:
-        """See `Catalog.subscribe_keys`."""
-
-        async def follow(request: FollowKeys) -> KeyNews:
-            return await self.ask(request)
-
-        one = KeySubscription(prefix, follow, random=self._random)
-        async with running(one, self._nursery):
-            yield one
 
     async def wait_leader(self) -> str:
         """Wait until a leader answers; return its name. There is no timeout here: use trio's."""
@@ -287,6 +264,8 @@ class Agent(Catalog):
                 return _exposition(self)
             case Leave():
                 self._nursery.start_soon(self.leave)
+            case Lookup(max_age=float()):
+                return await self._cached.lookup(request)
             case Members():
                 return tuple(known.to_member() for known in self._roster.known.values())
             case Info():

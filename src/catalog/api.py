@@ -11,9 +11,7 @@ Every method asks one request (see `catalog.requests`); how it reaches a server 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import uuid4
 
@@ -71,7 +69,6 @@ from catalog.requests import (
     Sessions,
     Write,
 )
-from catalog.subscriptions import KeySubscription, Subscription
 
 __all__ = ["Catalog"]
 
@@ -85,30 +82,6 @@ class Catalog(Blocks):
 
     What lasts for a block (a registration, a lock, leadership) is in `catalog.blocks`.
     """
-
-    @abstractmethod
-    def subscribe(self, name: str) -> AbstractAsyncContextManager[Subscription]:
-        """Follow a service: first all of its instances, then each change.
-
-        async with catalog.subscribe("web") as web:
-            async for news in web:  # a View, then Changes
-                print(web.view.select(healthy=True))
-
-        The subscription looks for another server by itself when it loses contact, and goes on
-        where it stopped. Until it has, `web.view` still answers, and `web.age` says how old it is.
-        """
-
-    @abstractmethod
-    def subscribe_keys(self, prefix: str = "") -> AbstractAsyncContextManager[KeySubscription]:
-        """Follow the keys under a prefix: first all of them, then each change.
-
-        async with catalog.subscribe_keys("config/") as config:
-            async for news in config:  # a tuple of KeyValues, then KeyChanges
-                print(config.view)
-
-        It goes on where it stopped, as a subscription to a service does. A key that changed more
-        than once since the last answer is told once.
-        """
 
     # Services.
 
@@ -195,10 +168,21 @@ class Catalog(Blocks):
         healthy: bool = True,
         tag: str | None = None,
         consistency: Consistency = Consistency.DEFAULT,
+        max_age: float | None = None,
     ) -> Answer:
-        """Return the instances of a service; an unknown service has none."""
-        reply = await self.ask(Lookup(name, healthy, tag, consistency=consistency))
-        return Answer(reply.index, name, reply.value.instances, reply.age)
+        """Return the instances of a service; an unknown service has none.
+
+        Args:
+            name: the service's.
+            healthy: only those to send anybody to.
+            tag: only those that have it.
+            consistency: how current the answer must be.
+            max_age: let the agent answer from its own copy if that was current so many seconds
+                ago, and, while no server answers, however old it is: see `Answer.age`.
+
+        """
+        reply = await self.ask(Lookup(name, healthy, tag, consistency=consistency, max_age=max_age))
+        return Answer(reply.index, name, reply.value.instances, reply.age, reply.cached)
 
     async def wait_change(
         self,

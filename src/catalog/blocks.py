@@ -1,4 +1,4 @@
-"""What lasts for as long as a block does: a registration, a session, a lock, leadership.
+"""What lasts for as long as a block does: a subscription, a registration, a lock, leadership.
 
     async with catalog.registered(Service("web", port=8080)):
         async with catalog.lock("jobs/nightly") as held:
@@ -18,11 +18,13 @@ from typing import ClassVar, TypeVar
 
 import trio
 
+from catalog.beside import beside
 from catalog.errors import Indeterminate, NotRegistered, Unavailable
 from catalog.kv import Behaviour
 from catalog.locks import Held, LiveSession, draft, open_session
 from catalog.model import Service
 from catalog.requests import Consistency, Deregister, Get, Register, Request
+from catalog.subscriptions import KeySubscription, Subscription
 
 __all__ = ["Blocks"]
 
@@ -47,6 +49,36 @@ class Blocks(ABC):
     @abstractmethod
     async def ask(self, request: Request[T]) -> T:
         """Have a request answered."""
+
+    @asynccontextmanager
+    async def subscribe(self, name: str) -> AsyncIterator[Subscription]:
+        """Follow a service: first all of its instances, then each change.
+
+        async with catalog.subscribe("web") as web:
+            async for news in web:  # a View, then Changes
+                print(web.view.select(healthy=True))
+
+        The subscription looks for another server by itself when it loses contact, and goes on
+        where it stopped. Until it has, `web.view` still answers, and `web.age` says how old it is.
+        """
+        one = Subscription(name, self.ask, random=self._random)
+        async with beside(self._nursery, one.run):
+            yield one
+
+    @asynccontextmanager
+    async def subscribe_keys(self, prefix: str = "") -> AsyncIterator[KeySubscription]:
+        """Follow the keys under a prefix: first all of them, then each change.
+
+        async with catalog.subscribe_keys("config/") as config:
+            async for news in config:  # a tuple of KeyValues, then KeyChanges
+                print(config.view)
+
+        It goes on where it stopped, as a subscription to a service does. A key that changed more
+        than once since the last answer is told once.
+        """
+        one = KeySubscription(prefix, self.ask, random=self._random)
+        async with beside(self._nursery, one.run):
+            yield one
 
     @asynccontextmanager
     async def registered(self, service: Service) -> AsyncIterator[int]:

@@ -22,6 +22,9 @@ from catalog.model import ChangeKind, Delta, Instance, Update, View
 
 __all__ = ["Cache", "KeyCache"]
 
+VIEWS_MAX = 64
+"""Different lookups whose answers are kept until the next update: by health and by tag."""
+
 
 class Cache:
     """The instances of one service, as of `index`."""
@@ -33,6 +36,8 @@ class Cache:
         self.contact = -inf
         """When the last update came, in seconds."""
         self._instances: dict[tuple[str, str], Instance] = {}
+        self._views: dict[tuple[bool, str | None], View] = {}
+        """What was looked up since the last update."""
 
     def apply(self, update: Update, *, now: float) -> bool:
         """Take an update; return whether instances may have changed.
@@ -46,6 +51,7 @@ class Cache:
         """
         if update.name != self.name:
             raise OutOfStep(f"an update of {update.name!r} for the copy of {self.name!r}; ignored")
+        self._views.clear()
         match update:
             case Delta():
                 changed = self._advance(update)
@@ -58,8 +64,13 @@ class Cache:
 
     def lookup(self, *, healthy: bool = True, tag: str | None = None) -> View:
         """Return the instances, as `Registry.lookup` would have at this index."""
-        instances = tuple(self._instances[key] for key in sorted(self._instances))
-        return View(self.index, self.name, instances).select(healthy=healthy, tag=tag)
+        view = self._views.get((healthy, tag))
+        if view is None:
+            instances = tuple(self._instances[key] for key in sorted(self._instances))
+            view = View(self.index, self.name, instances).select(healthy=healthy, tag=tag)
+            if len(self._views) < VIEWS_MAX:
+                self._views[healthy, tag] = view
+        return view
 
     def age(self, *, now: float) -> float:
         """Return how long ago, in seconds, the copy was known to be current; `inf`: never."""
@@ -69,6 +80,7 @@ class Cache:
         """Forget everything: for a cluster that was rebuilt, whose indexes start anew."""
         self.index, self.contact = 0, -inf
         self._instances.clear()
+        self._views.clear()
 
     def _advance(self, delta: Delta) -> bool:
         if delta.since > self.index:

@@ -21,16 +21,11 @@ from catalog.errors import CatalogError
 from catalog.forward import Remote
 from catalog.model import Role
 from catalog.requests import (
-    Follow,
-    FollowKeys,
-    KeyNews,
     MemberHealth,
     Members,
-    News,
     Request,
 )
 from catalog.rpc import Connections, open_connections
-from catalog.subscriptions import KeySubscription, Subscription, running
 from catalog.trust import Trust
 
 __all__ = ["Client", "connect"]
@@ -66,27 +61,6 @@ class Client(Catalog):
         """See `Catalog.ask`."""
         answer: T = await (self._home if request.LOCAL else self._anyone).ask(request)
         return answer
-
-    @asynccontextmanager
-    async def subscribe(self, name: str) -> AsyncIterator[Subscription]:
-        """See `Catalog.subscribe`."""
-
-        async def follow(request: Follow) -> News:
-            return await self.ask(request)
-
-        async with running(Subscription(name, follow, random=self._random), self._nursery) as one:
-            yield one
-
-    @asynccontextmanager
-    async def subscribe_keys(self, prefix: str = "") -> AsyncIterator[KeySubscription]:
-        """See `Catalog.subscribe_keys`."""
-
-        async def follow(request: FollowKeys) -> KeyNews:
-            return await self.ask(request)
-
-        one = KeySubscription(prefix, follow, random=self._random)
-        async with running(one, self._nursery):
-            yield one
 
     async def learn(self) -> None:
         """Learn which servers there are, for ever."""

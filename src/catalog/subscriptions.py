@@ -17,21 +17,21 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Generic, Self, TypeVar
 
 import trio
 
-from catalog.beside import beside
 from catalog.cache import Cache, KeyCache
 from catalog.errors import CatalogError, OutOfStep
 from catalog.kv import KeyChange, KeyValue
+from catalog.limits import INTERVAL_SECONDS_MIN
 from catalog.model import Change, Delta, View
 from catalog.requests import Follow, FollowKeys, KeyNews, News
 
-__all__ = ["CHANGES_WAITING_MAX", "KeySubscription", "Subscription", "running"]
+__all__ = ["CHANGES_WAITING_MAX", "KeySubscription", "Subscription"]
 
 V = TypeVar("V")
 """What a reader begins with."""
@@ -87,6 +87,16 @@ class Following(ABC, Generic[V, C, N]):
     @abstractmethod
     def _absorb(self, news: N, *, now: float) -> list[C] | None:
         """Put news into the copy; return the changes, or `None`: begin with a new view."""
+
+    @property
+    def _wait(self) -> float:
+        """For how long a question may wait for news: who has lost contact wants a sign at once."""
+        return self._sign_of_life if self.connected else INTERVAL_SECONDS_MIN
+
+    @property
+    def known(self) -> bool:
+        """Whether `view` is more than an empty beginning."""
+        return self._epoch is not None
 
     @property
     def age(self) -> float:
@@ -196,8 +206,12 @@ class Subscription(Following[View, Change, News]):
         """All instances as last known; empty before the first answer. Never goes back in time."""
         return self._cache.lookup(healthy=False)
 
+    def lookup(self, *, healthy: bool = True, tag: str | None = None) -> View:
+        """Return the part of `view` that is healthy, or that has a tag; costs next to nothing."""
+        return self._cache.lookup(healthy=healthy, tag=tag)
+
     async def _next(self, after: int | None) -> News:
-        return await self._ask(Follow(self.name, after, self._sign_of_life))
+        return await self._ask(Follow(self.name, after, self._wait))
 
     def _absorb(self, news: News, *, now: float) -> list[Change] | None:
         known = self._cache.index
@@ -239,17 +253,10 @@ class KeySubscription(Following[tuple[KeyValue, ...], KeyChange, KeyNews]):
         return self._cache.items()
 
     async def _next(self, after: int | None) -> KeyNews:
-        return await self._ask(FollowKeys(self.prefix, after, self._sign_of_life))
+        return await self._ask(FollowKeys(self.prefix, after, self._wait))
 
     def _absorb(self, news: KeyNews, *, now: float) -> list[KeyChange] | None:
         return self._cache.apply(news.update, now=now)
 
 
 F = TypeVar("F", Subscription, KeySubscription)
-
-
-@asynccontextmanager
-async def running(one: F, nursery: trio.Nursery) -> AsyncIterator[F]:
-    """Run a subscription in the background for as long as the block lasts."""
-    async with beside(nursery, one.run):
-        yield one

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from catalog.beside import beside
 from catalog.errors import NoServers
 from catalog.kv import KeyChange, KeyDelta, KeyValue
 from catalog.model import (
@@ -21,7 +22,7 @@ from catalog.model import (
     View,
 )
 from catalog.requests import Follow, FollowKeys, KeyNews, News
-from catalog.subscriptions import KeySubscription, Subscription, running
+from catalog.subscriptions import KeySubscription, Subscription
 
 
 def instance(number: int) -> Instance:
@@ -64,7 +65,7 @@ def script() -> Script:
 async def web(script, nursery):
     """A running subscription to it."""
     subscription = Subscription("web", script, random=Random(1), waiting_max=3)
-    async with running(subscription, nursery):
+    async with beside(nursery, subscription.run):
         yield subscription
 
 
@@ -162,7 +163,8 @@ async def test_a_cluster_founded_anew_begins_from_nothing(script, web, autojump_
 
 async def test_the_end_of_the_block_ends_the_iteration(script, nursery, autojump_clock):
     """What was not read yet can still be read."""
-    async with running(Subscription("web", script, random=Random(1)), nursery) as web:
+    web = Subscription("web", script, random=Random(1))
+    async with beside(nursery, web.run):
         script.say(View(3, "web", (instance(3),)))
         await wait_all_tasks_blocked()
     await wait_all_tasks_blocked()
@@ -183,7 +185,7 @@ async def test_a_prefix_is_followed_like_a_service(nursery, autojump_clock):
     one, two = KeyValue("a/1", b"", 0, 1, 2), KeyValue("a/2", b"", 0, 3, 3)
     send.send_nowait(KeyNews(KeyDelta(0, 2, "a/", (one,), whole=True), 0.0, "e"))
     config = KeySubscription("a/", ask, random=Random(1), waiting_max=2)
-    async with running(config, nursery):
+    async with beside(nursery, config.run):
         assert (one,) == await anext(config)
         send.send_nowait(KeyNews(KeyDelta(2, 4, "a/", (two,), (("a/1", 4),)), 0.0, "e"))
         await wait_all_tasks_blocked()

@@ -7,7 +7,7 @@ with its answer. A write is true or false where Consul says so, and an error whe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import evolve
 
@@ -18,19 +18,25 @@ from catalog.filters import parse_filter
 from catalog.http.answers import read_headers
 from catalog.http.calls import Call
 from catalog.limits import INTERVAL_SECONDS_MIN
-from catalog.requests import Consistency, Read, Write
+from catalog.requests import Consistency, Lookup, Read, Reply, Write
 
 __all__ = ["apply", "near_of", "read", "select", "write"]
 
 T = TypeVar("T")
 
+CACHED_SECONDS_MAX: Final = 3 * 86400.0
+"""How old an answer to `?cached` may be; Consul's limit while no server answers."""
+
 
 async def read(call: Call, request: Read[T]) -> tuple[T, dict[str, str]]:
     """Return what a read finds, and the headers that go with it."""
     options = call.options
-    reply = await call.ask(
+    wanted: Read[Any] = request
+    if options.cached and not options.index and isinstance(request, Lookup):
+        wanted = evolve(request, max_age=CACHED_SECONDS_MAX)
+    reply: Reply[T] = await call.ask(
         evolve(
-            request,
+            wanted,
             consistency=Consistency.STALE if options.stale else Consistency.DEFAULT,
             max_stale=options.max_stale,
             after=options.index or None,
@@ -44,7 +50,8 @@ async def read(call: Call, request: Read[T]) -> tuple[T, dict[str, str]]:
         effective="stale" if options.stale else "consistent" if options.consistent else "leader",
     )
     if options.cached:
-        headers |= {"X-Cache": "MISS", "Age": "0"}  # there is no cache here: always asked anew
+        hit = "HIT" if reply.cached else "MISS"
+        headers |= {"X-Cache": hit, "Age": str(round(reply.age) if reply.cached else 0)}
     return reply.value, headers
 
 

@@ -59,6 +59,8 @@ class Answer(View):
 
     age: float = 0.0
     """Seconds since the server that answered was last known to have everything; 0: it has."""
+    cached: bool = False
+    """Whether the agent answered from its own copy."""
 
 
 @frozen
@@ -72,6 +74,8 @@ class Reply(Generic[T_co]):
     """As in `Answer`."""
     known_leader: bool = True
     """Whether the server that answered knew of a leader."""
+    cached: bool = False
+    """As in `Answer`."""
 
 
 @frozen
@@ -128,6 +132,10 @@ class Lookup(Read[View]):
         factory=dict, kw_only=True, converter=sealed, validator=check_meta, hash=False
     )
     """Only on nodes that have all of this."""
+    max_age: float | None = field(default=None, kw_only=True, converter=seconds)
+    """The agent may answer from its own copy if that was current so many seconds ago, and while no
+    server answers however old it is. `None`: it asks a server. Not with `near`, `node_meta` or
+    `after`."""
 
 
 @frozen
