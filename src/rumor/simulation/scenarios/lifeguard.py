@@ -96,7 +96,7 @@ def lifeguard(
 ) -> Result:
     """Run one draw of D and I for each number of blocked members and seed, in all arms.
 
-    One seed takes about ten minutes.
+    One seed takes a quarter of an hour of one core.
     """
     arms = {arm: Tally() for arm in ARMS}
     by_blocked: Counter[tuple[str, int]] = Counter()
