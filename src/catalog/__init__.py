@@ -8,9 +8,11 @@
             async for news in web:  # a View of all instances, then each Change
                 print(news, web.view.select(healthy=True))
 
-`connect("host:port")` gives the same methods on an agent in another process.
+`connect("host:port")` gives the same methods on an agent in another process, and
+`blocking.connect("host:port")` to code that does not use trio.
 """
 
+from catalog import blocking
 from catalog.agent import Agent, open_catalog
 from catalog.api import Catalog
 from catalog.client import Client, connect
@@ -97,6 +99,7 @@ __all__ = [
     "TtlCheck",
     "Unavailable",
     "View",
+    "blocking",
     "connect",
     "open_catalog",
 ]
