@@ -111,6 +111,10 @@ def _fingerprint(value: Any) -> bytes:
     return value
 
 
+def _comparison(value: Any) -> bytes | None:
+    return None if value is None else _fingerprint(value)
+
+
 def _coordinate(value: Any) -> Coordinate | None:
     if value is None:
         return None
@@ -279,7 +283,7 @@ _ANSWERS: Final[Table] = {
 }
 
 MESSAGES: Final[Table] = {
-    0: (Ping, (check_natural, check_name, check_name)),
+    0: (Ping, (check_natural, check_name, check_name, _comparison)),
     1: (PingRequest, (check_natural, check_name, check_name, check_address)),
     2: (Ack, (check_natural, check_name, _coordinate)),
     3: (Nack, (check_natural, check_name)),

@@ -88,6 +88,8 @@ class Ping:
     sequence: int
     source: Name
     target: Name
+    fingerprint: bytes | None = None
+    """Now and then, of the asker's list: who has another one begins an exchange with it."""
 
 
 @frozen

@@ -12,9 +12,24 @@ from rumor.config import Config
 from rumor.core.exchange import compare, digest, fingerprint, version_of
 from rumor.core.members import Members
 from rumor.core.swim import Swim
-from rumor.effects import Answer, Exchange, Settled
+from rumor.effects import Answer, Exchange, Send, Settled
 from rumor.events import Answered, Asked, Introduced, Unanswered
-from rumor.messages import Dead, Digest, Health, Leave, Peer, Push, Request, Same, Summary, Version
+from rumor.messages import (
+    Ack,
+    Dead,
+    Digest,
+    Health,
+    Leave,
+    Peer,
+    Ping,
+    Push,
+    Request,
+    Same,
+    StreamAck,
+    StreamPing,
+    Summary,
+    Version,
+)
 from rumor.testing import Bench, address_of, alive, only
 from rumor.wire import encode
 
@@ -118,10 +133,58 @@ def test_different_lists_are_answered_with_a_digest() -> None:
     assert answer == Answer(5, expected)
 
 
+OTHER = Ping(7, "a", "me", b"0" * 16)
+"""A ping of a member whose list is not the same as ours."""
+
+
+def test_one_ping_in_an_interval_carries_our_fingerprint() -> None:
+    """At rest that is all that lists cost."""
+    bench = Bench("a", config=CALM)
+    sent = [e.message for e in only(Send, bench.run(100.0, dead=()))]
+    pings = [message for message in sent if isinstance(message, Ping)]
+    marked = [ping for ping in pings if ping.fingerprint is not None]
+
+    assert len(pings) >= 99
+    assert 9 <= len(marked) <= 11
+    assert {ping.fingerprint for ping in marked} == {fingerprint([record("me"), record("a")])}
+
+
+def test_a_ping_with_our_own_fingerprint_is_answered_and_no_more() -> None:
+    """Equal lists need no exchange."""
+    bench = Bench("a", config=QUIET)
+    same = Ping(7, "a", "me", fingerprint(bench.swim.members.values()))
+    effects = bench.hear(message=same, source="a")
+
+    assert only(Exchange, effects) == []
+    assert [type(e.message) for e in only(Send, effects)] == [Ack]
+
+
+def test_a_ping_with_another_fingerprint_begins_an_exchange_with_its_sender() -> None:
+    """At the address in its record, whoever sent the datagram; a stranger where it came from."""
+    known, stranger = Bench("a", config=QUIET), Bench(config=QUIET)
+    (first,) = only(Exchange, known.hear(message=OTHER, source="elsewhere"))
+    (second,) = only(Exchange, stranger.hear(message=OTHER, source="elsewhere"))
+
+    assert (first.to, second.to) == (address_of("a"), address_of("elsewhere"))
+    assert isinstance(first.request, Summary)
+
+
+def test_a_member_that_answers_over_streams_only_is_compared_with_over_a_stream() -> None:
+    """For no datagram reaches it, or us."""
+    bench = Bench("a", config=evolve(CALM, stream_probe=True))
+    while not (found := only(Exchange, bench.run(bench.now + 0.1))):
+        assert bench.now < 2
+    (ping,) = found
+    assert isinstance(ping.request, StreamPing)
+    (exchange,) = only(Exchange, bench.step(Answered(ping.ticket, StreamAck("a"))))
+
+    assert isinstance(exchange.request, Summary)
+
+
 def test_a_digest_is_followed_by_a_push_of_the_difference() -> None:
     """To the same address; the reply to it ends the exchange."""
-    bench = Bench("a", config=CALM)
-    (first,) = only(Exchange, bench.run(10.0, dead=()))
+    bench = Bench("a", config=QUIET)
+    (first,) = only(Exchange, bench.hear(message=OTHER, source="a"))
     versions = (version("me", 0, A), version("x", 0, A))
     (second,) = only(Exchange, bench.step(Answered(first.ticket, Digest(versions))))
     bench.step(Answered(second.ticket, Push((record("x"),))))
@@ -134,8 +197,8 @@ def test_a_digest_is_followed_by_a_push_of_the_difference() -> None:
 
 def test_a_digest_that_shows_nothing_new_ends_the_exchange() -> None:
     """What is newer there may have arrived by gossip meanwhile."""
-    bench = Bench("a", config=CALM)
-    (first,) = only(Exchange, bench.run(10.0, dead=()))
+    bench = Bench("a", config=QUIET)
+    (first,) = only(Exchange, bench.hear(message=OTHER, source="a"))
     versions = (version("me", 0, A), version("a", 0, A))
 
     assert only(Exchange, bench.step(Answered(first.ticket, Digest(versions)))) == []
@@ -150,14 +213,15 @@ def test_a_reply_that_nobody_asked_for_is_ignored() -> None:
     assert "x" not in bench.swim.members
 
 
-def test_one_exchange_at_a_time_is_started_by_the_timer() -> None:
+def test_pings_begin_one_exchange_at_a_time() -> None:
     """While the first has not ended, no second starts; afterwards it does."""
-    bench = Bench("a", config=CALM)
-    (first, *more) = only(Exchange, bench.run(50.0, dead=()))
+    bench = Bench("a", config=QUIET)
+    (first,) = only(Exchange, bench.hear(message=OTHER, source="a"))
+    more = only(Exchange, bench.hear(message=OTHER, source="a"))
     bench.step(Unanswered(first.ticket))
 
     assert more == []
-    assert len(only(Exchange, bench.run(60.0, dead=()))) == 1
+    assert len(only(Exchange, bench.hear(message=OTHER, source="a"))) == 1
 
 
 def test_a_newcomer_asks_all_seeds_for_everything() -> None:

@@ -149,7 +149,7 @@ answers = st.builds(QueryAck, numbers, names) | st.builds(
 )
 messages = st.one_of(
     st.just(Gossip()),
-    st.builds(Ping, numbers, names, names),
+    st.builds(Ping, numbers, names, names, st.sampled_from([None, b"f" * 16])),
     st.builds(PingRequest, numbers, names, names, addresses),
     st.builds(Ack, numbers, names),
     st.builds(Nack, numbers, names),

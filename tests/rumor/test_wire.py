@@ -65,12 +65,13 @@ singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
 coordinates = st.builds(
     Coordinate, st.tuples(*[singles] * COORDINATE_DIMENSIONS), singles, singles, singles
 )
+fingerprints = st.none() | st.binary(min_size=16, max_size=16)
 answers = st.one_of(
     st.builds(QueryAck, naturals, names),
     st.builds(QueryAnswer, naturals, names, st.binary(max_size=ANSWER_BYTES_MAX)),
 )
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Ping, naturals, names, names),
+    st.builds(Ping, naturals, names, names, fingerprints),
     st.builds(PingRequest, naturals, names, names, addresses),
     st.builds(Ack, naturals, names),
     st.builds(Ack, naturals, names, coordinates),

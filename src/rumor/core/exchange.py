@@ -3,12 +3,16 @@
 Gossip reaches everybody with high probability, not for certain. So now and then a member compares
 its list with another's, and sends what differs in both directions:
 
-    asker                                   answerer
-      │ Summary(fingerprint) ──────────────────► │
-      │ ◄────────────────────────────────── Same │     nearly always: about 100 bytes in all
-      │ ◄────────────────────── Digest(versions) │     otherwise
-      │ Push(newer here, names of newer there) ► │
-      │ ◄───────────────────── Push(those peers) │
+    other                                   asker
+      │ Ping(.., fingerprint) ·················► │     a datagram, once in an exchange interval;
+                                                       equal lists, nearly always: nothing more
+      │ ◄────────────────── Summary(fingerprint) │     otherwise over a stream
+      │ Digest(versions) ──────────────────────► │     (Same, if they became equal meanwhile)
+      │ ◄ Push(newer here, names of newer there) │
+      │ Push(those peers) ─────────────────────► │
+
+So at rest a comparison costs 16 bytes on a ping that is sent anyway. Where pings are answered over
+a stream only, each such answer is followed by an exchange, for no datagram would compare.
 
 A newcomer, who knows nobody, begins with ``Push(itself, wanted=all)``: one round trip.
 
@@ -166,14 +170,33 @@ def on_introduced(state: State, tag: int, seeds: tuple[Address, ...]) -> None:
         _exchange(state, seed, _first_request(state), tag=tag)
 
 
-def exchange_with_random(state: State) -> None:
-    """Compare lists with a living member at random, less often in a large cluster."""
+def become_curious(state: State) -> None:
+    """Let the next ping compare lists; less often in a large cluster."""
     interval = state.config.exchange_interval * exchange_scale(state.members.size)
     state.schedule.set((Due.EXCHANGE, 0), state.now + interval)
-    peers = state.members.sample(1, state.random)
-    if peers and not _is_under_way(state, Due.EXCHANGE):
-        request = Summary(_own_fingerprint(state))
-        _exchange(state, peers[0].address, request, timer=Due.EXCHANGE)
+    state.curious = True
+
+
+def comparison(state: State) -> bytes | None:
+    """What the next ping is to carry: our fingerprint, or nothing yet."""
+    if not state.curious:
+        return None
+    state.curious = False
+    return _own_fingerprint(state)
+
+
+def on_compared(state: State, name: Name, source: Address, theirs: bytes) -> None:
+    """A ping showed its sender's list; ask for it if it is not the same as ours."""
+    if theirs != _own_fingerprint(state):
+        exchange_with(state, name, source)
+
+
+def exchange_with(state: State, name: Name, address: Address | None = None) -> None:
+    """Compare lists with a member, at `address` if we do not know it; one such call at a time."""
+    peer = state.members.get(name)
+    to = address if peer is None else peer.address
+    if to is not None and not _is_under_way(state, Due.EXCHANGE):
+        _exchange(state, to, Summary(_own_fingerprint(state)), timer=Due.EXCHANGE)
 
 
 def reconnect(state: State) -> None:

@@ -16,6 +16,7 @@ only datagrams are blocked, nobody is dead. The asker's local health stretches a
 
 from __future__ import annotations
 
+from rumor.core import exchange
 from rumor.core.coordinates import is_sound
 from rumor.core.rumours import on_update
 from rumor.core.state import Due, Probe, Relay, State, is_live
@@ -54,7 +55,8 @@ def begin_period(state: State) -> None:
     probe = Probe(state.next_sequence(), target, state.now, scale)
     state.probe = probe
     state.schedule.set((Due.ACK, 0), state.now + scale * state.config.probe_timeout)
-    _ping(state, probe.sequence, target, state.members.view[target].address)
+    ping = Ping(probe.sequence, state.me, target, exchange.comparison(state))
+    state.send(state.members.view[target].address, ping, about=target)
 
 
 def ask_helpers(state: State) -> None:
@@ -87,6 +89,8 @@ def on_ping(state: State, source: Address, ping: Ping) -> None:
     if ping.target == state.me:
         ack = Ack(ping.sequence, state.me, state.vivaldi.point)
         state.send(source, ack, about=ping.source)
+        if ping.fingerprint is not None:
+            exchange.on_compared(state, ping.source, source, ping.fingerprint)
 
 
 def on_ping_request(state: State, source: Address, request: PingRequest) -> None:
@@ -99,7 +103,8 @@ def on_ping_request(state: State, source: Address, request: PingRequest) -> None
     timeout = state.config.probe_timeout
     state.schedule.set((Due.NACK, sequence), state.now + NACK_FRACTION * timeout)
     state.schedule.set((Due.RELAY, sequence), state.now + state.config.probe_interval)
-    _ping(state, sequence, request.target, request.address)
+    ping = Ping(sequence, state.me, request.target)
+    state.send(request.address, ping, about=request.target)
 
 
 def on_ack(state: State, ack: Ack) -> None:
@@ -144,6 +149,7 @@ def on_stream_answer(state: State, ticket: int, reply: Reply) -> None:
     ):
         state.probe = None
         state.counts.probes_by_stream += 1
+        exchange.exchange_with(state, probe.target)  # no datagram compares our lists
 
 
 def on_nack(state: State, nack: Nack) -> None:
@@ -163,10 +169,6 @@ def forget_relay(state: State, sequence: int) -> None:
     """Forget a ping made for somebody else."""
     del state.relays[sequence]
     state.schedule.cancel((Due.RELAY, sequence))
-
-
-def _ping(state: State, sequence: int, target: Name, address: Address) -> None:
-    state.send(address, Ping(sequence, state.me, target), about=target)
 
 
 def _next_target(state: State) -> Name | None:

@@ -192,6 +192,8 @@ class State:
     """How many probes in a row each living member has answered by a detour only."""
     conflicts: dict[Name, float] = field(factory=dict)
     """When a name's second use was last reported."""
+    curious: bool = False
+    """The next ping shall compare lists."""
     fingerprint: tuple[tuple[int, tuple[EventKey, ...]], bytes] | None = None
     """Of our list, with what it was made of: the count of changes, and the events' keys."""
     counts: Counts = field(factory=Counts)

@@ -292,7 +292,7 @@ def _on_due(state: State, timer: Timer) -> None:
         case (Due.GOSSIP, _):
             state.gossip_round()
         case (Due.EXCHANGE, _):
-            exchange.exchange_with_random(state)
+            exchange.become_curious(state)
         case (Due.RECONNECT, _):
             exchange.reconnect(state)
         case (Due.REAP, str(name)):
