@@ -16,6 +16,7 @@ BENCHMARKS = {
     "journal": "the journal, beside a bare write and sync of the same bytes",
     "sessions": "what exactly-once costs a command",
     "gossip": "agents on sockets: join, event, kill, leave, pause and rest, beside others",
+    "catalog": "the registry: discovery, waiting queries, size, cache, keys beside etcd",
     "report": "all of the cluster's, written as docs/performance.md",
 }
 

@@ -161,6 +161,11 @@ class AgentConfig:
     """Between two full comparisons of what is registered here with the catalog."""
     reconcile_interval: float = field(default=60.0, kw_only=True, validator=_check_duration)
     """Between two full comparisons of gossip with the catalog, by the leader."""
+    eviction_share: float | None = field(default=None, kw_only=True)
+    """Protection against mass eviction, the same on all servers: when nodes with more than this
+    share of all instances (0.3: three in ten) fail within `eviction_window` seconds, those that
+    fail stay in use until fewer are failed; see docs/checks.md. `None`: no protection."""
+    eviction_window: float = field(default=60.0, kw_only=True, validator=_check_duration)
     coordinate_interval: float = field(default=15.0, kw_only=True, validator=_check_duration)
     """How often this node's place in the space of round trip times is told, at most."""
     tls_ca: Path | None = field(default=None, kw_only=True, converter=_path)
@@ -194,6 +199,9 @@ class AgentConfig:
                 "a server without data needs bootstrap_expect: 1 to be alone, 3 or 5 to found a "
                 "cluster with others; or join, with the address of a cluster to be let into"
             )
+        share = self.eviction_share
+        if share is not None and not (isinstance(share, float) and 0 < share < 1):
+            raise ConfigError(f"eviction_share must be above 0 and below 1, not {share!r}")
         given = [file is not None for file in (self.tls_ca, self.tls_cert, self.tls_key)]
         if any(given) and not all(given):
             raise ConfigError("tls_ca, tls_cert and tls_key belong together: give all three")

@@ -31,6 +31,7 @@ from catalog.limits import (
 
 __all__ = [
     "GOSSIP_CHECK",
+    "KEPT_OUTPUT",
     "AliasCheck",
     "Check",
     "GrpcCheck",
@@ -48,6 +49,13 @@ ARGUMENTS_MAX = 64
 GOSSIP_CHECK = "serfHealth"
 """The id of the check that holds what gossip says of a node; Consul's, since its clients ask for
 it by this name."""
+
+
+KEPT_OUTPUT = (
+    "Agent not live or unreachable; it is kept in use, since too many failed at once "
+    "(protection against mass eviction)"
+)
+"""What that check says of a node that is only passing because evictions are frozen."""
 
 
 class Status(enum.Enum):

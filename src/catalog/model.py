@@ -21,6 +21,7 @@ from attrs.validators import deep_mapping, instance_of
 
 from catalog.definitions import (
     GOSSIP_CHECK,
+    KEPT_OUTPUT,
     AliasCheck,
     Check,
     GrpcCheck,
@@ -54,6 +55,7 @@ from catalog.limits import (
 
 __all__ = [
     "GOSSIP_CHECK",
+    "KEPT_OUTPUT",
     "AliasCheck",
     "Behaviour",
     "Change",
@@ -250,6 +252,11 @@ class Instance:
         return self.status is Status.PASSING and not self.service.terminating
 
     @property
+    def kept(self) -> bool:
+        """Whether its node is failed, and it is only in use since too many are at once."""
+        return self.node_health is not None and self.node_health.output == KEPT_OUTPUT
+
+    @property
     def address(self) -> str:
         """Where to connect: the service's own address, or else its node's."""
         return self.service.address or self.node.address
@@ -294,6 +301,11 @@ class View:
     """Grows when this service changes, and only then while it has instances."""
     name: str
     instances: tuple[Instance, ...]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether any instance is `kept`: evictions are frozen, try others if one fails."""
+        return any(instance.kept for instance in self.instances)
 
     def select(self, *, healthy: bool = False, tag: str | None = None) -> View:
         """Return the part that is healthy, or that has a tag; the index stays."""

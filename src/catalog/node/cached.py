@@ -48,10 +48,13 @@ class Cached:
         ask: Callable[[Request[Any]], Awaitable[Any]],
         nursery: trio.Nursery,
         random: Random,
+        *,
+        copies_max: int = COPIES_MAX,
     ) -> None:
         self._ask = ask
         self._nursery = nursery
         self._random = random
+        self._copies_max = copies_max
         self._copies: dict[str, Copy] = {}
         """By name; the one that was asked for most lately is the last."""
 
@@ -84,7 +87,7 @@ class Cached:
         copy = self._copies.pop(name, None)
         while self._copies:
             oldest, idle = next(iter(self._copies.items()))
-            if now - idle.used < IDLE_SECONDS and len(self._copies) < COPIES_MAX:
+            if now - idle.used < IDLE_SECONDS and len(self._copies) < self._copies_max:
                 break
             idle.scope.cancel()
             del self._copies[oldest]

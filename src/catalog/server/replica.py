@@ -102,6 +102,8 @@ class Replica:
             return 0.0
         if self._confirmed == -inf or (max_stale is not None and self.age > max_stale):
             await self.barrier()
+        else:
+            await trio.lowlevel.checkpoint()  # else a reader in a loop would stop the server
         return self.age
 
     async def _prepare_for_newcomer(self) -> None:

@@ -31,6 +31,7 @@ from catalog.server.expiry import Expiry
 from catalog.server.home import Home, presence_of
 from catalog.server.pilot import Pilot
 from catalog.server.places import Places
+from catalog.server.protection import Guard
 from catalog.server.reconciler import Reconciler
 from catalog.server.replica import Replica
 from catalog.server.restoring import RestorableRegistry
@@ -207,7 +208,12 @@ class Voter:
             pilot = Pilot(
                 server, self._roster, founding, rules=config.autopilot, datacenter=config.datacenter
             )
-            reconciler = Reconciler(replica, self._roster, interval=config.reconcile_interval)
+            guard = None
+            if config.eviction_share is not None:
+                guard = Guard(config.eviction_share, config.eviction_window)
+            reconciler = Reconciler(
+                replica, self._roster, interval=config.reconcile_interval, guard=guard
+            )
             expiry = Expiry(replica)
             places = Places(server, interval=config.coordinate_interval / 3)
             self._doorway.closed = False

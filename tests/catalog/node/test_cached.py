@@ -9,7 +9,7 @@ import trio
 
 from catalog.errors import NoServers
 from catalog.model import Delta, Instance, Node, Service, View
-from catalog.node.cached import COPIES_MAX, IDLE_SECONDS, Cached
+from catalog.node.cached import IDLE_SECONDS, Cached
 from catalog.requests import Follow, Lookup, News, Reply
 
 WEB = Instance(Node("n", "h"), Service("web", tags=["a"]), None, (), 3, 3)
@@ -128,12 +128,13 @@ async def test_what_a_copy_cannot_answer_is_asked(cached, servers, autojump_cloc
     assert set() == servers.followed
 
 
-async def test_copies_are_bounded(cached, servers, autojump_clock):
+async def test_copies_are_bounded(nursery, servers, autojump_clock):
     """In number, and by how long nobody asked for them."""
-    for number in range(COPIES_MAX + 10):
+    cached = Cached(servers, nursery, Random(1), copies_max=20)
+    for number in range(30):
         await cached.lookup(Lookup(f"s{number}", max_age=60.0))
     await trio.sleep(1)
-    assert COPIES_MAX == len(servers.followed)
+    assert 20 == len(servers.followed)
     assert "s9" not in servers.followed
 
     await trio.sleep(IDLE_SECONDS)
