@@ -7,7 +7,8 @@ catalog restored from an old snapshot. It is also why nothing deregistered comes
 in the agent's record does not stay.
 
 One thing may be edited in the catalog: the tags of a service that allows it
-(`enable_tag_override`).
+(`enable_tag_override`). And one service of a server's node is not its agent's, but the leader's:
+the one by which the servers are found (`catalog.server.reconcile`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from catalog.commands import (
     SetCheck,
     SetNodeHealth,
 )
-from catalog.model import CheckState, Instance, NodeView, Service
+from catalog.model import CheckState, Instance, NodeView, Role, Service
 from catalog.node.local import NODE, Local
-from catalog.server.reconcile import ALIVE
+from catalog.server.reconcile import ALIVE, SERVERS
 
 __all__ = ["difference"]
 
@@ -55,6 +56,8 @@ def difference(
             SetNodeHealth(node, ALIVE.status, ALIVE.output),
         ]
     there = {} if view is None else {one.service.id: one for one in view.instances}
+    if local.node.role is Role.SERVER:
+        there.pop(SERVERS, None)
     ours = local.checks_of(NODE)
     theirs = {} if view is None else {state.id: state for state in view.checks}
     operations += [DeregisterCheck(node, gone) for gone in sorted(theirs.keys() - ours.keys())]

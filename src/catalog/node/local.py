@@ -17,10 +17,11 @@ from attrs import evolve
 
 from catalog.definitions import Check, Status, TtlCheck
 from catalog.errors import NotRegistered
-from catalog.model import CheckState, Node, Service
+from catalog.model import CheckState, Node, Role, Service
 from catalog.node.health import CheckRun
 from catalog.node.record import Kept, KeptCheck
 from catalog.requests import LocalCheck
+from catalog.server.reconcile import SERVERS
 
 __all__ = ["Local"]
 
@@ -95,9 +96,15 @@ class Local:
             keep: whether it is part of `kept`, and so survives the agent.
 
         Raises:
-            ValueError: a check id is in use elsewhere; nothing changed.
+            ValueError: a check id is in use elsewhere, or the id is that of the servers'
+                own service and this is one of them; nothing changed.
 
         """
+        if service.id == SERVERS and self.node.role is Role.SERVER:
+            raise ValueError(
+                f"{SERVERS!r} is the servers' own service, which the leader keeps; nothing was "
+                f"registered: choose another id"
+            )
         checks = service.named_checks()
         for check_id in checks:
             owner = self._owner(check_id)

@@ -123,6 +123,7 @@ class Known:
             NODE_HEALTH[self.health],
             role=said.role,
             datacenter=said.datacenter,
+            port=self.address[1],
         )
 
     def to_node(self) -> Node:

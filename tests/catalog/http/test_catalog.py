@@ -91,7 +91,7 @@ async def test_services_are_listed_with_their_tags(web):
     await external(web)
     await web.put("agent/service/register", json={"name": "web"})
 
-    assert {"db": ["a", "b"], "web": []} == (await web.get("catalog/services")).json()
+    assert {"consul": [], "db": ["a", "b"], "web": []} == (await web.get("catalog/services")).json()
     answer = await web.get("catalog/services", params={"filter": "ServiceName == web"})
     assert {"web": []} == answer.json()
 

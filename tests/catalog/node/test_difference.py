@@ -7,8 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from catalog.answers import Applied
-from catalog.commands import DeregisterCheck, RegisterCheck, RegisterService, SetCheck
-from catalog.model import CheckState, Node, Service, Status, TtlCheck
+from catalog.commands import (
+    DeregisterCheck,
+    DeregisterService,
+    RegisterCheck,
+    RegisterService,
+    SetCheck,
+)
+from catalog.model import CheckState, Node, Role, Service, Status, TtlCheck
 from catalog.node.difference import difference
 from catalog.node.local import Local
 from catalog.registry import Registry
@@ -129,3 +135,15 @@ def test_outputs_wait_for_a_rarer_pass(local: Local, synced: Registry) -> None:
     assert difference(local, synced.node("n1"), outputs=False) == ()
     (operation,) = difference(local, synced.node("n1"))
     assert RegisterCheck("n1", local.checks["extra"], "web") == operation
+
+
+def test_the_service_of_the_servers_stays_on_a_server_alone(
+    registry: Registry, write: Write
+) -> None:
+    """The leader wrote it, so a server's agent leaves it alone; a client has no such service."""
+    server, client = Node("n1", "10.0.0.1", role=Role.SERVER), Node("n1", "10.0.0.1")
+    write(registry, *difference(Local(server), None), RegisterService("n1", Service("consul")))
+    view = registry.node("n1")
+
+    assert difference(Local(server), view) == ()
+    assert (DeregisterService("n1", "consul"),) == difference(Local(client), view)

@@ -20,7 +20,7 @@ from catalog.commands import (
     batches,
 )
 from catalog.errors import NotRegistered
-from catalog.model import Node, Service, Status, TtlCheck
+from catalog.model import Node, Role, Service, Status, TtlCheck
 from catalog.node.difference import difference
 from catalog.node.local import Local
 from catalog.registry import Registry
@@ -256,3 +256,13 @@ def test_only_a_service_is_condemned(local: Local) -> None:
 
     assert local.condemned(now=100.0) == ()
     assert local.deadline == 10.0
+
+
+def test_a_server_does_not_take_on_the_service_of_the_servers() -> None:
+    """The leader keeps that one; on a client the name is as good as any."""
+    with pytest.raises(ValueError, match="the servers' own service"):
+        Local(Node("n1", "10.0.0.1", role=Role.SERVER)).register(Service("consul"), now=0.0)
+    local = Local(NODE)
+    local.register(Service("consul"), now=0.0)
+
+    assert ["consul"] == list(local.services)

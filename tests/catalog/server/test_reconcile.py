@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.commands import (
     Applied,
     DeregisterNode,
+    DeregisterService,
     Operation,
     RegisterNode,
     RegisterService,
     SetNodeHealth,
     batches,
 )
-from catalog.model import Node, Service, Status
+from catalog.model import Node, Role, Service, Status
 from catalog.registry import Registry
 from catalog.server.reconcile import ALIVE, FAILED, Health, MemberView, reconcile
 from catalog.wire import encode
@@ -120,6 +122,23 @@ def test_a_member_that_describes_itself_badly_is_refused() -> None:
     """What a peer says of itself is checked where it enters, one member at a time."""
     with pytest.raises(ValueError, match=r"MemberView\.meta"):
         MemberView("n1", "10.0.0.1", {"k": "x" * 1000})
+
+
+def test_a_server_is_an_instance_of_the_service_of_servers(
+    registry: Registry, write: Write
+) -> None:
+    """Written once, at the port of the server; again when it moved or somebody removed it."""
+    server = MemberView("n1", "10.0.0.2", role=Role.SERVER, port=8300)
+    there = RegisterService("n1", Service("consul", port=8300))
+    operations = do(registry, server)
+    assert (RegisterNode(server.node), PASSING, there) == operations
+
+    write(registry, *operations)
+    assert do(registry, server) == ()
+    write(registry, DeregisterService("n1", "consul"))
+    assert (there,) == do(registry, server)
+    moved = evolve(server, port=8301)
+    assert (RegisterService("n1", Service("consul", port=8301)),) == do(registry, moved)
 
 
 @settings(deadline=None)
