@@ -34,7 +34,7 @@ def test_no_read_under_a_lease_is_stale_while_clocks_keep_to_the_bound():
     leased = 0
     for seed in range(1, 61):
         report = run(seed, steps=800, faults=DRIFTING, config=LEASES)
-        leased += report.happenings["read under a lease"]
+        leased += report.events["read under a lease"]
 
         assert report.violations == [], str(report.violations[0])
     assert leased > 100

@@ -28,10 +28,10 @@ def test_no_promise_is_broken_in_a_quick_sweep_and_everything_happens_in_it():
     for fault in ("disk error", "slow disk", "unsynced write lost", "transfer", "members"):
         assert total.faults[fault], fault
     assert total.faults["leader cut off"]
-    happenings = ("election", "step-down", "truncation", "joint configuration")
+    events = ("election", "step-down", "truncation", "joint configuration")
     quieter = ("snapshot taken", "snapshot in force", "learner promoted", "read under a lease")
-    for happening in (*happenings, *quieter):
-        assert total.happenings[happening], happening
+    for event in (*events, *quieter):
+        assert total.events[event], event
     assert total.commits > 1000
     for what in ("superseded", "repeated", "repeated although answered", "session ended"):
         assert total.operations[what], what
@@ -138,7 +138,7 @@ def test_a_snapshot_in_chunks_must_not_see_what_comes_later(copies):
     found = []
     for seed in range(1, 5 if copies else 30):
         report = run(seed, steps=600, machine=Chunked, command=words, faults=faults, config=config)
-        assert report.happenings["snapshot taken"]
+        assert report.events["snapshot taken"]
         found += [finding.promise for finding in report.violations]
         if found:
             break
@@ -190,3 +190,9 @@ def test_nonsense_options_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["--seeds", "0"])
     assert "must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [400776, 404941, 409602])
+def test_a_repaired_majority_is_one_in_every_configuration_that_may_come(seed):
+    """Learners that caught up before the repair may be made voters after it, some or all."""
+    assert run(seed, steps=600).violations == []

@@ -6,6 +6,8 @@ what is left must make progress without it.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from attrs import define, evolve
 
 from quorum.events import MembersProposed, TransferRequested
@@ -133,7 +135,7 @@ class Nemesis:
     def _configurations(self) -> list[Members]:
         """All that may still be in force somewhere: in a log, and not known to be replaced.
 
-        Also those that come of themselves, when joining learners are made voters.
+        Also those that come of themselves, when some of the joining learners are made voters.
         """
         observer = self.world.observer
         found: list[Members] = []
@@ -141,5 +143,9 @@ class Nemesis:
             chain = view.log.configurations
             newest = max(k for k, (at, _) in enumerate(chain) if k == 0 or at <= observer.commit)
             found.extend(members for _, members in chain[newest:] if members.voters)
-        promoted = [evolve(each, voters=(*each.voters, *each.joining)) for each in found]
-        return found + promoted
+        return [
+            evolve(each, voters=(*each.voters, *promoted))
+            for each in found
+            for count in range(len(each.joining) + 1)
+            for promoted in combinations(each.joining, count)
+        ]

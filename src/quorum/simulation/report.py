@@ -38,13 +38,13 @@ class Report:
     seeds: int = 0
     steps: int = 0
     """Calls of `Raft.step`."""
-    events: int = 0
-    """Events given to them."""
+    inputs: int = 0
+    """What they were told: messages, writes that are durable, what clients want."""
     commits: int = 0
     operations: Counter[str] = field(factory=Counter)
     """Clients' calls, by kind and outcome."""
     faults: Counter[str] = field(factory=Counter)
-    happenings: Counter[str] = field(factory=Counter)
+    events: Counter[str] = field(factory=Counter)
     """Elections, truncations, snapshots, joint configurations, ..."""
     simulated: float = 0.0
     """Seconds of virtual time."""
@@ -58,11 +58,11 @@ class Report:
         """Take in another run."""
         self.seeds += other.seeds
         self.steps += other.steps
-        self.events += other.events
+        self.inputs += other.inputs
         self.commits += other.commits
         self.operations.update(other.operations)
         self.faults.update(other.faults)
-        self.happenings.update(other.happenings)
+        self.events.update(other.events)
         self.simulated += other.simulated
         self.violations.extend(other.violations)
         self.digests.update(other.digests)
@@ -73,13 +73,13 @@ class Report:
         return {
             "seeds": self.seeds,
             "steps": self.steps,
-            "events": self.events,
+            "inputs": self.inputs,
             "commits": self.commits,
             "simulated_seconds": round(self.simulated, 3),
             "seconds": round(seconds, 3),
             "operations": dict(sorted(self.operations.items())),
             "faults": dict(sorted(self.faults.items())),
-            "happenings": dict(sorted(self.happenings.items())),
+            "events": dict(sorted(self.events.items())),
             "violations": [
                 {
                     "seed": each.seed,
@@ -100,15 +100,16 @@ class Report:
             inner = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count)
             return f"{title:<12} {inner or 'none'}"
 
-        rate = self.events / seconds if seconds else 0.0
+        took = max(seconds, 1e-9)
+        rates = f"{self.seeds / took:.1f} seeds/s, {self.inputs / took:.0f} inputs/s"
         return "\n".join(
             [
                 f"{self.seeds} seeds, {self.steps} steps, {self.commits} commits",
-                f"{self.events} events in {seconds:.1f} s ({rate:.0f}/s)",
+                f"{self.inputs} inputs in {seconds:.1f} s ({rates})",
                 f"{self.simulated:.0f} s simulated",
                 line("operations", self.operations),
                 line("faults", self.faults),
-                line("happenings", self.happenings),
+                line("events", self.events),
                 f"violations   {len(self.violations) or 'none'}",
                 *(f"  {finding}" for finding in self.violations),
             ]

@@ -101,10 +101,10 @@ class _Trial:
             report.violations.append(self._finding(violation.promise, violation.detail))
         except Exception as error:  # noqa: BLE001 - whatever a core or machine raises is a finding
             report.violations.append(self._finding("No exception", _where(error)))
-        report.steps, report.events = world.steps, world.events
+        report.steps, report.inputs = world.steps, world.inputs
         report.commits = world.observer.commit
         report.operations = world.clients.counts
-        report.faults, report.happenings = world.counts, world.observer.counts
+        report.faults, report.events = world.counts, world.observer.counts
         report.simulated = world.now
         report.digests[self.seed] = world.trace.digest
         report.timeline = world.trace.records

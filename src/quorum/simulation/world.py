@@ -97,7 +97,7 @@ class World:
         self.faults = faults
         self.workload = workload
         self.now = 0.0
-        self.steps = self.events = 0
+        self.steps = self.inputs = 0
         self.counts: Counter[str] = Counter()
         self.network = Network(random, pace.network, faults, self.counts)
         self.nodes = {
@@ -203,7 +203,7 @@ class World:
         node.turn_due = False
         events, node.mail = node.mail, []
         self.steps += 1
-        self.events += len(events)
+        self.inputs += len(events)
         effects = core.step(events, now=self._local(node))
         statistics = core.statistics()
         self.trace.stepped(self.now, statistics, events, effects)
