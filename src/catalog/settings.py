@@ -47,7 +47,7 @@ from catalog.errors import ConfigError
 from catalog.model import Service
 from catalog.server.autopilot import Rules
 
-__all__ = ["Settings", "load_settings", "parse_settings"]
+__all__ = ["Settings", "load_services", "load_settings", "parse_settings"]
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 CHECKS: Final[Mapping[str, Callable[..., Check]]] = {
@@ -120,6 +120,25 @@ def load_settings(path: Path) -> Settings:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # ConfigError, TOMLDecodeError and UnicodeDecodeError are
         raise ConfigError(f"{path}: {error}") from error
+
+
+def load_services(path: Path) -> tuple[Service, ...]:
+    """Read a file that has nothing but services, as a configuration file has them.
+
+    Raises:
+        ConfigError: it is not there, or makes no sense; the message names it.
+
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        services = tuple(_service(one) for one in _tables(table.pop("service", []), "service"))
+        if table or not services:
+            raise ConfigError("write one [[service]] or more, and nothing else")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # as in load_settings
+        raise ConfigError(f"{path}: {error}") from error
+    return services
 
 
 def parse_settings(text: str) -> Settings:

@@ -1,7 +1,8 @@
 """The `catalog` command.
 
-`arguments` says what can be asked, `catalog.exits` how it ends; `serve` runs an agent, `queries`,
-`keys` and `watch` ask one, and `catalog.demo` shows what the whole can take.
+`arguments` says what can be asked, `catalog.exits` how it ends; `serve` runs an agent, `lock` a
+program under a lock, `catalog.demo` shows what the whole can take, `offline` needs nobody; all the
+other files ask an agent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from catalog.cli import keys, operating, queries, serve, watch
+from catalog.cli import (
+    keys,
+    lock,
+    offline,
+    operating,
+    queries,
+    registering,
+    serve,
+    sessions,
+    watch,
+)
 from catalog.cli.arguments import parse
 from catalog.cli.operating_arguments import COMMANDS
 from catalog.demo import run as demo
@@ -49,6 +60,14 @@ def _run(arguments: Sequence[str] | None) -> int:
             watch.run(options)
         case "kv":
             keys.run(options)
+        case "session":
+            sessions.run(options)
+        case "lock":
+            return lock.run(options)
+        case "services" | "maint":
+            registering.run(options)
+        case "validate" | "completion" | "version":
+            offline.run(options)
         case command if command in COMMANDS:
             operating.run(options)
         case _:

@@ -5,34 +5,38 @@ from __future__ import annotations
 import argparse
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
 
 import catalog
-from catalog.cli.arguments import AGENT_VARIABLE
+from catalog.cli.parser import AGENT_VARIABLE
 from catalog.exits import FAILED, NO_AGENT, Failure, sentence, sole
 
 __all__ = ["ask"]
 
-Question = Callable[[catalog.Client, argparse.Namespace], Awaitable[None]]
+T = TypeVar("T")
 
 
-def ask(question: Question, options: argparse.Namespace) -> None:
-    """Put a question to the agent that `options.agent` names.
+def ask(
+    question: Callable[[catalog.Client, argparse.Namespace], Awaitable[T]],
+    options: argparse.Namespace,
+) -> T:
+    """Put a question to the agent that `options.agent` names; return what it returns.
 
     Raises:
         Failure: no agent answers, or the answer is an error.
 
     """
 
-    async def main() -> None:
+    async def main() -> T:
         async with catalog.connect(options.agent, trust=_trust(options)) as client:
             connected.append(True)
-            await question(client, options)
+            return await question(client, options)
 
     connected: list[bool] = []
     with _failures(options, connected):
-        trio.run(main)
+        return trio.run(main)
 
 
 def _trust(options: argparse.Namespace) -> catalog.Trust | None:
@@ -46,7 +50,8 @@ def _trust(options: argparse.Namespace) -> catalog.Trust | None:
 
 @contextmanager
 def _failures(options: argparse.Namespace, connected: list[bool]) -> Iterator[None]:
-    where = f"{options.command} {options.verb}" if "verb" in options else options.command
+    verb: str | None = options.__dict__.get("verb")
+    where = f"{options.command} {verb}" if verb else options.command
     try:
         yield
     except Exception as problem:

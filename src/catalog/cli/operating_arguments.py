@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from catalog.cli.parser import add_asking, add_command, add_verbs
 from catalog.housekeeping import KeyAction
 
 __all__ = ["COMMANDS", "add_commands"]
@@ -14,42 +13,48 @@ __all__ = ["COMMANDS", "add_commands"]
 COMMANDS = ("operator", "snapshot", "event", "keyring", "leave", "join", "reload", "metrics")
 
 
-def add_commands(
-    commands: Any, command: Callable[..., Any], add_asking: Callable[[Any], None]
-) -> None:
+def add_commands(commands: Any) -> None:
     """Add the commands of this file to the parser."""
-    operator = _verbs(command(commands, "operator", "see and change who the servers are"))
-    command(operator, "peers", "list the servers in Raft's configuration")
-    command(operator, "health", "show how the servers fare, as the leader judges them")
-    remove = command(operator, "remove", "remove a server that will not come back")
+    operator = add_verbs(add_command(commands, "operator", "see and change who the servers are"))
+    add_command(operator, "peers", "list the servers in Raft's configuration")
+    add_command(operator, "health", "show how the servers fare, as the leader judges them")
+    remove = add_command(operator, "remove", "remove a server that will not come back")
     remove.add_argument("name", metavar="NAME")
-    transfer = command(operator, "transfer", "have another server lead")
+    transfer = add_command(operator, "transfer", "have another server lead")
     transfer.add_argument("--to", metavar="NAME", help="(default: the healthiest)")
-    snapshot = _verbs(command(commands, "snapshot", "save, look at and restore the whole registry"))
+    snapshot = add_verbs(
+        add_command(commands, "snapshot", "save, look at and restore the whole registry")
+    )
     for name, what in (
         ("save", "save a snapshot to FILE"),
         ("restore", "replace the whole registry, on all servers, by what FILE holds"),
         ("inspect", "say what is in FILE; asks nobody"),
     ):
-        command(snapshot, name, what).add_argument("file", type=Path, metavar="FILE")
-    event = _verbs(command(commands, "event", "tell all agents something, or list what was told"))
-    fire = command(event, "fire", "tell all agents, or those that the patterns are meant for")
+        add_command(snapshot, name, what).add_argument("file", type=Path, metavar="FILE")
+    event = add_verbs(
+        add_command(commands, "event", "tell all agents something, or list what was told")
+    )
+    fire = add_command(event, "fire", "tell all agents, or those that the patterns are meant for")
     fire.add_argument("name", metavar="NAME")
     fire.add_argument("payload", metavar="PAYLOAD", nargs="?", default="")
     for flag in ("node", "service", "tag"):
         fire.add_argument(f"--{flag}", default="", metavar="PATTERN", help="a regular expression")
-    listing = command(event, "list", "list the latest events that were meant for the agent asked")
+    listing = add_command(
+        event, "list", "list the latest events that were meant for the agent asked"
+    )
     listing.add_argument("name", metavar="NAME", nargs="?", default="")
-    keyring = _verbs(command(commands, "keyring", "change the keys of gossip, at all agents"))
+    keyring = add_verbs(
+        add_command(commands, "keyring", "change the keys of gossip, at all agents")
+    )
     for action in KeyAction:
-        verb = command(keyring, action.value, KEY_HELP[action])
+        verb = add_command(keyring, action.value, KEY_HELP[action])
         if action is not KeyAction.LIST:
             verb.add_argument("key", metavar="KEY", help="base64; '-' reads it from standard input")
-    command(commands, "leave", "have the agent leave the cluster for good, then stop")
-    join = command(commands, "join", "have the agent meet others")
+    add_command(commands, "leave", "have the agent leave the cluster for good, then stop")
+    join = add_command(commands, "join", "have the agent meet others")
     join.add_argument("addresses", metavar="HOST:PORT", nargs="+")
-    command(commands, "metrics", "print the agent's metrics in Prometheus' format")
-    command(commands, "reload", "have the agent read its configuration file again")
+    add_command(commands, "metrics", "print the agent's metrics in Prometheus' format")
+    add_command(commands, "reload", "have the agent read its configuration file again")
     for verbs in (operator, snapshot, event, keyring):
         for verb in verbs.choices.values():
             add_asking(verb)
@@ -64,7 +69,3 @@ KEY_HELP = {
     KeyAction.REMOVE: "have all agents refuse what KEY sealed",
     KeyAction.ROTATE: "install KEY, use it, and remove all others",
 }
-
-
-def _verbs(parser: argparse.ArgumentParser) -> Any:
-    return parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")

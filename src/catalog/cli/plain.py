@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from catalog.model import Change, CheckState, Instance, KeyValue, NodeView
+from catalog.events import Event
+from catalog.kv import KeyChange
+from catalog.model import Change, CheckState, Instance, KeyValue, NodeCheck, NodeView, Session
 from catalog.requests import Member
 
-__all__ = ["change", "instance", "key_value", "member", "node"]
+__all__ = [
+    "change",
+    "event",
+    "instance",
+    "key_change",
+    "key_value",
+    "member",
+    "node",
+    "node_check",
+    "session",
+]
 
 
 def member(value: Member) -> dict[str, Any]:
@@ -73,6 +85,45 @@ def key_value(value: KeyValue) -> dict[str, Any]:
         "flags": value.flags,
         "create_index": value.create_index,
         "modify_index": value.modify_index,
+        "lock_index": value.lock_index,
+        "session": value.session,
+    }
+
+
+def key_change(value: KeyChange) -> dict[str, Any]:
+    """Return a change of a key; one that is gone has no entry."""
+    entry = None if value.entry is None else key_value(value.entry)
+    kind = "removed" if entry is None else "changed"
+    return {"kind": kind, "index": value.index, "key": value.key, "entry": entry}
+
+
+def session(value: Session) -> dict[str, Any]:
+    """Return a session; durations in seconds."""
+    return {
+        "id": value.id,
+        "node": value.node,
+        "name": value.name,
+        "ttl": value.ttl,
+        "behaviour": value.behaviour.value,
+        "lock_delay": value.lock_delay,
+        "checks": list(value.checks),
+        "create_index": value.create_index,
+    }
+
+
+def node_check(value: NodeCheck) -> dict[str, Any]:
+    """Return a check with where it belongs."""
+    service = None if value.service is None else value.service.id
+    return {"node": value.node.name, "service": service, **_check(value.state)}
+
+
+def event(value: Event) -> dict[str, Any]:
+    """Return a user event."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "payload": value.payload.decode(errors="replace"),
+        "clock": value.clock,
     }
 
 

@@ -1,15 +1,18 @@
-"""`catalog members`, `services`, `nodes`, `lookup` and `info`."""
+"""`catalog members`, `nodes`, `lookup`, `info` and `rtt`."""
 
 from __future__ import annotations
 
 import argparse
+from math import isfinite
 
 import catalog
 from catalog.cli import plain
 from catalog.cli.asking import ask
 from catalog.cli.output import print_json, print_table, say
+from catalog.exits import Failure
 from catalog.model import Instance
-from catalog.requests import Consistency
+from catalog.registry.coordinates import distance
+from catalog.requests import Consistency, Coordinates, Info
 
 __all__ = ["INSTANCE_HEADER", "instance_row", "run"]
 
@@ -20,10 +23,10 @@ def run(options: argparse.Namespace) -> None:
     """Ask what `options.command` names."""
     questions = {
         "members": members,
-        "services": services,
         "nodes": nodes,
         "lookup": lookup,
         "info": info,
+        "rtt": rtt,
     }
     ask(questions[options.command], options)
 
@@ -46,17 +49,6 @@ async def members(client: catalog.Client, options: argparse.Namespace) -> None:
             for one in found
         ],
     )
-
-
-async def services(client: catalog.Client, options: argparse.Namespace) -> None:
-    """List the services with their tags."""
-    found = dict(sorted((await client.services()).items()))
-    if options.json:
-        print_json({name: list(tags) for name, tags in found.items()})
-    elif not found:
-        say("no services are registered")
-    else:
-        print_table(("service", "tags"), [(name, " ".join(tags)) for name, tags in found.items()])
 
 
 async def nodes(client: catalog.Client, options: argparse.Namespace) -> None:
@@ -123,3 +115,21 @@ async def info(client: catalog.Client, options: argparse.Namespace) -> None:
         else:
             text = "-" if value in (None, "") else str(value)
         say(f"{name.replace('_', ' '):<{width}}  {text}")
+
+
+async def rtt(client: catalog.Client, options: argparse.Namespace) -> None:
+    """Estimate a round trip time from the places that gossip gave the nodes."""
+    other = options.other or (await client.ask(Info())).name
+    places = {one.node: one for one in (await client.ask(Coordinates())).value}
+    for name in (options.node, other):
+        if name not in places:
+            raise Failure(
+                f"rtt: the place of {name!r} is not known: it is no node, or has just come"
+            )
+    seconds = distance(places[options.node], places[other])
+    if not isfinite(seconds):
+        raise Failure(f"rtt: the places of {options.node!r} and {other!r} cannot be compared")
+    if options.json:
+        print_json({"from": options.node, "to": other, "rtt_ms": round(seconds * 1e3, 3)})
+    else:
+        say(f"{options.node} to {other}: {seconds * 1e3:.3f} ms, by their coordinates")
