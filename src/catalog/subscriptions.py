@@ -127,7 +127,8 @@ class Following(ABC, Generic[V, C, N]):
             while True:
                 try:
                     after = None if self._epoch is None else self._copy.index
-                    self._take(await self._next(after))
+                    asked = trio.current_time()
+                    self._take(await self._next(after), asked=asked)
                 except CatalogError as error:
                     if self.connected:
                         log.info("%s: contact lost: %s", self, error)
@@ -138,14 +139,16 @@ class Following(ABC, Generic[V, C, N]):
                     self.connected = True
                     pause = RETRY_SECONDS[0]
 
-    def _take(self, news: N) -> None:
+    def _take(self, news: N, *, asked: float) -> None:
         first = self._epoch is None
         if not first and news.epoch != self._epoch:
             self._copy.reset()
             self._epoch = None
             raise OutOfStep("the cluster was founded anew; asking for all there is")
-        now = max(trio.current_time() - news.age, self._copy.contact)
-        changes = self._absorb(news, now=now)
+        # On its way the answer grew older, or this process stood still: how much of the time
+        # since the question that was is known, and all of it is taken for the answer's.
+        answered = min(asked + news.held, trio.current_time())
+        changes = self._absorb(news, now=max(answered - news.age, self._copy.contact))
         self._epoch = news.epoch
         if first or changes is None:
             self._start_anew()

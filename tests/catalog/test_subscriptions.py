@@ -42,9 +42,9 @@ class Script:
         self.asked: list[int | None] = []
         self._send, self._receive = trio.open_memory_channel[News | Exception](99)
 
-    def say(self, update, *, age=0.0, epoch="e"):
+    def say(self, update, *, age=0.0, epoch="e", held=inf):
         self._send.send_nowait(
-            update if isinstance(update, Exception) else News(update, age, epoch)
+            update if isinstance(update, Exception) else News(update, age, epoch, held)
         )
 
     async def __call__(self, request: Follow) -> News:
@@ -199,3 +199,12 @@ async def test_a_prefix_is_followed_like_a_service(nursery, autojump_clock):
         await wait_all_tasks_blocked()
         assert changed == await anext(config)
         assert config.age == 0.0
+
+
+async def test_the_time_that_an_answer_was_on_its_way_makes_it_older(script, web, autojump_clock):
+    """The server had the question for 3 of 5 seconds: for 2 the answer may have travelled."""
+    await trio.sleep(5)
+    script.say(View(3, "web", ()), age=1.0, held=3.0)
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert 3.0 == web.age

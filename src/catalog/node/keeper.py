@@ -320,10 +320,11 @@ class Keeper:
     async def _compare(self, *, outputs: bool) -> None:
         refused: Applied | None = None
         for _ in range(ATTEMPTS_MAX):
-            view = (await self._ask(AskedNode(self.local.node.name))).value
+            reply = await self._ask(AskedNode(self.local.node.name))
             version = self._version
             refused = None
-            for command in _fitting(difference(self.local, view, outputs=outputs)):
+            self._index = reply.index  # what was written by a write of unknown fate is there by now
+            for command in _fitting(difference(self.local, reply.value, outputs=outputs)):
                 applied: Applied = await self._ask(Write(command))
                 self._index = applied.index
                 if not applied.ok:

@@ -87,6 +87,9 @@ class News:
     """As in `Answer`."""
     epoch: str
     """Which log the indexes belong to; another one means: the cluster was founded anew."""
+    held: float = 0.0
+    """Seconds for which the server had the question; the rest of the time it, or the answer, was on
+    its way."""
 
 
 @frozen
@@ -97,6 +100,8 @@ class KeyNews:
     age: float
     """As in `Answer`."""
     epoch: str
+    """As in `News`."""
+    held: float = 0.0
     """As in `News`."""
 
 

@@ -19,7 +19,7 @@ import trio
 from catalog.answers import Applied
 from catalog.commands import Command, Transaction
 from catalog.errors import ProtocolError
-from catalog.model import Delta, KeyDelta, View
+from catalog.model import Delta, KeyDelta, Update, View
 from catalog.registry.reading import Found
 from catalog.requests import (
     Consistency,
@@ -134,10 +134,11 @@ class Replica:
         return found
 
     async def _follow(self, request: Follow) -> News:
-        name, after = request.name, request.after
+        name, after, begun = request.name, request.after, trio.current_time()
         if after is None:
             await self._prepare_for_newcomer()
-            return News(self.registry.lookup(name, healthy=False), self.age, self.epoch)
+            update: Update = self.registry.lookup(name, healthy=False)
+            return News(update, self.age, self.epoch, trio.current_time() - begun)
         await self._prepare(Consistency.STALE)
         update = self.registry.update(name, after)
         if _is_empty(update):
@@ -145,20 +146,21 @@ class Replica:
                 while _is_empty(update):
                     await self.registry.wait_change(("service", name))
                     update = self.registry.update(name, after)
-        return News(update, self.age, self.epoch)
+        return News(update, self.age, self.epoch, trio.current_time() - begun)
 
     async def _follow_keys(self, request: FollowKeys) -> KeyNews:
-        prefix, after = request.prefix, request.after
+        prefix, after, begun = request.prefix, request.after, trio.current_time()
         if after is None:
             await self._prepare_for_newcomer()
-            return KeyNews(self.registry.key_update(prefix, None), self.age, self.epoch)
+            whole = self.registry.key_update(prefix, None)
+            return KeyNews(whole, self.age, self.epoch, trio.current_time() - begun)
         await self._prepare(Consistency.STALE)
         update = self.registry.key_update(prefix, after)
         if _is_empty(update):
             with trio.move_on_after(request.wait):
                 await self.registry.wait_change(("prefix", prefix))
             update = self.registry.key_update(prefix, after)
-        return KeyNews(update, self.age, self.epoch)
+        return KeyNews(update, self.age, self.epoch, trio.current_time() - begun)
 
 
 def _is_empty(update: View | Delta | KeyDelta) -> bool:

@@ -9,7 +9,7 @@ import trio
 
 from catalog.commands import DeregisterNode, DeregisterService, RegisterService
 from catalog.config import AgentConfig
-from catalog.errors import CatalogError, NoLeader, NotRegistered
+from catalog.errors import CatalogError, Indeterminate, NoLeader, NotRegistered
 from catalog.limits import META_VALUE_CHARS_MAX
 from catalog.model import Node, Service, Status, TcpCheck, TtlCheck
 from catalog.node.keeper import Keeper
@@ -28,6 +28,7 @@ class Catalog:
         self.down = False
         self.writes = 0
         self.asked = 0
+        self.loses_answers = False
         self._write = write
 
     async def __call__(self, request):
@@ -37,10 +38,14 @@ class Catalog:
         match request:
             case AskedNode(name):
                 self.asked += 1
-                return Reply(self.registry.node(name), 0)
+                value, index, _ = self.registry.find(AskedNode(name))
+                return Reply(value, index)
             case Write(command):
                 self.writes += 1
-                return self.do(command)
+                answer = self.do(command)
+                if self.loses_answers:
+                    raise Indeterminate("lost")
+                return answer
         raise AssertionError(request)
 
     def do(self, command):
@@ -283,3 +288,14 @@ async def test_all_is_forgotten_at_once_when_leaving(catalog, keeper, autojump_c
     await keeper.clear()
 
     assert {} == catalog.statuses()
+
+
+async def test_the_index_is_one_at_which_the_catalog_has_it(catalog, nursery, autojump_clock):
+    """Also if it was written by a write whose answer was lost."""
+    keeper = Keeper(NODE, catalog, interval=60.0, random=Random(1))
+    await keeper.register(Service("web", "first"))
+    catalog.loses_answers = True
+    with pytest.raises(Indeterminate):
+        await keeper.register(Service("web", "second"))
+
+    assert catalog.registry.applied == await keeper.settle()
