@@ -82,16 +82,30 @@ class Blocks(ABC):
 
     @asynccontextmanager
     async def registered(self, service: Service) -> AsyncIterator[int]:
-        """Have a service registered for as long as the block lasts."""
+        """Have a service registered for as long as the block lasts.
+
+        Leaving takes two seconds at the most. If the agent cannot be reached at all then, the
+        service stays: a TTL check with `deregister_critical_after` removes it.
+        """
         try:
-            yield await self.ask(Register(service, keep=self.OUTLIVED))
+            index = await self.ask(Register(service, keep=self.OUTLIVED))
+        except ValueError:
+            raise  # it was refused, and nothing changed
+        except BaseException:
+            await self._withdraw(service.id)  # the agent may have it, and would keep it
+            raise
+        try:
+            yield index
         finally:
-            with (
-                trio.move_on_after(FAREWELL_SECONDS, shield=True),
-                # Then somebody else has removed it, or the agent will in a moment.
-                suppress(NotRegistered, Unavailable, Indeterminate),
-            ):
-                await self.ask(Deregister(service.id))
+            await self._withdraw(service.id)
+
+    async def _withdraw(self, service_id: str) -> None:
+        with (
+            trio.move_on_after(FAREWELL_SECONDS, shield=True),
+            # Then somebody else has removed it, or the agent will in a moment.
+            suppress(NotRegistered, Unavailable, Indeterminate),
+        ):
+            await self.ask(Deregister(service_id))
 
     def session(
         self,

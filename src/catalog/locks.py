@@ -317,6 +317,7 @@ class Held(Tenure):
         applied = await self._catalog.ask(Write(Acquire(key, value, self.session.id)))
         if applied.refusal is Refusal.UNKNOWN_SESSION:
             self.session.lose(f"session {self.session.id} has ended at the servers")
+            raise SessionLost(self.session.lost)
         return applied
 
     async def _watch(self) -> None:

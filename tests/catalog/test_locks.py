@@ -170,6 +170,15 @@ async def test_an_answer_that_was_lost_makes_no_second_session(catalog, autojump
         assert 1 == len(catalog.registry.sessions())
 
 
+async def test_a_session_that_has_ended_gets_no_lock(catalog, autojump_clock):
+    """Whoever asks for one hears of it at once."""
+    with pytest.raises(SessionLost, match="has ended at the servers"):
+        async with catalog.session() as session:
+            catalog.do(DestroySession(session.id))
+            async with session.lock("k"):
+                pytest.fail("it stands on nothing")
+
+
 async def test_a_lock_has_one_holder_and_growing_tokens(catalog, nursery, autojump_clock):
     """Whoever waits gets it when it is released, without a delay."""
     inside, tokens = 0, []
