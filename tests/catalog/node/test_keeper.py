@@ -281,6 +281,37 @@ async def test_a_burst_of_registrations_shares_files(
     assert 200 == len(open_record(AgentConfig("n", data_dir=tmp_path)).kept.services)
 
 
+class Roster:
+    """Knows servers, and rings."""
+
+    def __init__(self) -> None:
+        self.servers = {"s1": ("h", 1)}
+        self.bell = trio.Event()
+
+    async def wait_change(self) -> None:
+        await self.bell.wait()
+
+    def become(self, *names: str) -> None:
+        self.servers = dict.fromkeys(names, ("h", 1))
+        self.bell.set()
+        self.bell = trio.Event()
+
+
+async def test_a_server_that_comes_is_compared_with_soon(catalog, keeper, nursery, autojump_clock):
+    """It may lack what the others had; one that goes is no reason."""
+    roster = Roster()
+    nursery.start_soon(keeper.follow, roster)
+    await keeper.register(Service("web"))
+    catalog.do(DeregisterService("n", "web"))
+    await trio.sleep(1)
+    roster.become()
+    await trio.sleep(4)
+    assert {} == catalog.statuses()
+    roster.become("s2")
+    await trio.sleep(4)
+    assert {"web": Status.PASSING} == catalog.statuses()
+
+
 async def test_all_is_forgotten_at_once_when_leaving(catalog, keeper, autojump_clock):
     """Before the farewell."""
     await keeper.register(Service("web", "a"))

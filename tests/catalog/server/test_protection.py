@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from catalog.commands import RegisterService, batches
 from catalog.model import Service
+from catalog.registry import Registry
 from catalog.server.protection import KEPT, Guard
 from catalog.server.reconcile import ALIVE, FAILED, Health, MemberView, reconcile
 
@@ -145,3 +148,30 @@ def test_instances_count_and_not_nodes(cluster, write):
     cluster.fail(*NAMES[:8])
     assert not cluster.guard.frozen
     assert KEPT != cluster.registry.node("n0").health
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from(list(Health)),
+        st.sampled_from([0.0, 1.0, 31.0, 61.0]),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_whatever_happens_the_kept_are_failed_and_only_while_frozen(write, steps):
+    """And a second look at the same moment writes nothing."""
+    cluster = Cluster(Registry(), write)
+    for name, health, seconds in steps:
+        cluster.health[name] = health
+        cluster.reconcile(seconds=seconds)
+        nodes = {view.node.name: view for view in cluster.registry.nodes()}
+        kept = [name for name, view in nodes.items() if view.health == KEPT]
+        assert all(cluster.health[name] is Health.FAILED for name in kept)
+        assert cluster.guard.frozen or not kept
+        alive = [name for name, view in nodes.items() if view.health == ALIVE]
+        assert all(cluster.health[name] is Health.ALIVE for name in alive)
+        assert 0 == cluster.reconcile(seconds=0.0)
