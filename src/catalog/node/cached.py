@@ -66,20 +66,21 @@ class Cached:
 
         """
         assert request.max_age is not None, "others are not for a cache"
-        bare = evolve(request, max_age=None)
         if request.near or request.node_meta or request.after is not None:
-            reply: Reply[View] = await self._ask(bare)
-            return reply
+            return await self._uncached(request)
         mine = self._copy(request.name)
         if mine.known and (mine.age <= request.max_age or not mine.connected):
             await trio.lowlevel.checkpoint()
             return _answer(mine, request)
         try:
-            reply = await self._ask(bare)
+            return await self._uncached(request)
         except Unavailable:
             if not mine.known:
                 raise
             return _answer(mine, request)
+
+    async def _uncached(self, request: Lookup) -> Reply[View]:
+        reply: Reply[View] = await self._ask(evolve(request, max_age=None))
         return reply
 
     def _copy(self, name: str) -> Subscription:
