@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from catalog.server.reconcile import SERVERS
+
 CATALOG_SERVICE = {
     "ID",
     "Node",
@@ -91,7 +93,9 @@ async def test_services_are_listed_with_their_tags(web):
     await external(web)
     await web.put("agent/service/register", json={"name": "web"})
 
-    assert {"consul": [], "db": ["a", "b"], "web": []} == (await web.get("catalog/services")).json()
+    found = (await web.get("catalog/services")).json()
+    found.pop(SERVERS, None)  # the leader writes it when it gets round to it
+    assert {"db": ["a", "b"], "web": []} == found
     answer = await web.get("catalog/services", params={"filter": "ServiceName == web"})
     assert {"web": []} == answer.json()
 

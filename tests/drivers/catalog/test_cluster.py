@@ -38,7 +38,13 @@ async def test_all_servers_and_clients_show_the_same_catalog(agents, eventually)
     found = [await agent.lookup("web") for agent in (*servers.values(), client)]
     assert ["c1", "s1", "s2", "s3"] == [one.node.name for one in found[0].instances]
     assert [found[0]] * 4 == found
-    assert {"web": ("c1", "s1", "s2", "s3")} == await client.services()
+    assert ("c1", "s1", "s2", "s3") == (await client.services())["web"]
+
+    async def has_all_servers() -> bool:
+        there = await client.lookup("consul")
+        return list(servers) == [one.node.name for one in there.instances]
+
+    await eventually(has_all_servers)
 
     async def has_met_all() -> bool:
         nodes = await client.nodes()
