@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,12 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=20, help="how many runs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--length", type=float, default=60.0, help="seconds of troubles in a run")
-    parser.add_argument("--log", action="store_true", help="show what the agents log")
     parser.add_argument("--json", action="store_true", help="one object instead of text")
     options = parser.parse_args(arguments)
-    if not options.log:
-        for name in ("catalog", "quorum", "rumor"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
     begun, reports = monotonic(), []
     for seed in range(options.first, options.first + options.seeds):
         reports.append(run(seed, seconds=options.length))

@@ -14,6 +14,7 @@ The promises, by the names under which a violation is reported:
 ``Order``          a subscriber's copy never goes back, and every change comes once, without a gap.
 ``Copy``           a subscriber's copy is the catalog as of the index that it carries.
 ``Age``            an answer or a copy is no older than it says.
+``Exception``      nothing else goes wrong: no agent stops by itself.
 ``Index``          a question that waits for news is answered with news, or at its time-out.
 
 The truth is one more registry, fed with each command when a server first applies it, and what it
@@ -94,6 +95,8 @@ class Invariants:
 
     now: Callable[[], float]
     jumps: list[tuple[float, float]]
+    failure: AssertionError | None = None
+    """What was found broken where nothing may be raised."""
     truth: Registry = field(factory=Registry)
     counts: Counter[str] = field(factory=Counter)
     services: dict[str, Past] = field(factory=lambda: defaultdict(Past))

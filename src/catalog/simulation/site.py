@@ -57,6 +57,9 @@ CLUSTER = "simulated"
 class Watcher(Protocol):
     """Who looks at the machines of servers."""
 
+    failure: AssertionError | None
+    """The first promise that was found broken."""
+
     def applied(
         self, name: str, entries: Entries, answers: Sequence[Applied], registry: Registry
     ) -> None:
@@ -89,7 +92,10 @@ class WatchedMachine(RestorableRegistry):
     def apply(self, entries: Entries) -> Sequence[Applied]:
         """See `Registry.apply`."""
         answers = super().apply(entries)
-        self._watch.applied(self._name, entries, answers, self)
+        try:
+            self._watch.applied(self._name, entries, answers, self)
+        except AssertionError as error:  # a machine must not raise: the world does, a moment later
+            self._watch.failure = self._watch.failure or error
         return answers
 
     def _put_in_place(self, tables: Tables, applied: int, clock: int) -> None:

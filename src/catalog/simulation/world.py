@@ -52,6 +52,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
         self._alarms: dict[str, float] = {}
+        self._watch = watch
         self.network = Network(random, lambda: self.now, self.after, self._wake)
         self.sites = {
             name: Site(name, self.network, config(name), watch) for name in (*SERVERS, *clients)
@@ -124,6 +125,8 @@ class World:
             return
         self.counts["steps"] += 1
         seconds = process.resume()
+        if self._watch.failure is not None:
+            raise self._watch.failure
         if not process.running:
             self._check(process)
             if site.process is process:
