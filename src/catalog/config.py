@@ -235,5 +235,9 @@ class AgentConfig:
 
     @classmethod
     def dev(cls, *, name: str = "dev", bind: str = f"127.0.0.1:{PORT}") -> Self:
-        """One server in memory, to try things out; everything is gone when it stops."""
-        return cls(name, server=True, bind=bind, bootstrap_expect=1)
+        """One server in memory, to try things out; everything is gone when it stops.
+
+        It elects itself soon: there is nobody whose heartbeats could be late.
+        """
+        raft = quorum.config.Config(election_timeout=0.1)
+        return cls(name, server=True, bind=bind, bootstrap_expect=1, raft=raft)

@@ -71,10 +71,11 @@ def test_what_makes_no_sense_is_named(settings, says):
 
 
 def test_a_dev_agent_is_a_server_by_itself():
-    """In memory, and in need of nobody."""
+    """In memory, and in need of nobody, so that it need not wait long for anybody."""
     config = AgentConfig.dev()
 
     assert (True, 1, None) == (config.server, config.bootstrap_expect, config.data_dir)
+    assert 0.1 == config.raft.election_timeout
 
 
 def test_a_server_with_data_need_not_say_how_it_began():

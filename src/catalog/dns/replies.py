@@ -107,7 +107,9 @@ def make_reply(
         recursion: whether names of others are looked up.
 
     """
-    reply = dns.message.make_response(query, recursion_available=recursion)
+    reply = dns.message.make_response(
+        query, recursion_available=recursion, our_payload=UDP_BYTES_MAX
+    )
     if start is not None:
         reply.flags |= dns.flags.AA
     if code is not None:

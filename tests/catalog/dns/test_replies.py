@@ -141,3 +141,9 @@ def test_no_bytes_break_the_reader(data):
     else:
         if found is not None and (code := refusal_of(found)) is not None:
             render(make_reply(found, None, start=None, code=code), room=512)
+
+
+def test_an_answer_says_how_large_questions_may_be():
+    """By EDNS, and only to those who speak it: what is larger is cut off by us."""
+    assert 4096 == make_reply(query(use_edns=0), None, start=START).payload
+    assert make_reply(query(), None, start=START).edns < 0

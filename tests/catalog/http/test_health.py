@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 HEALTH_CHECK = {
     "Node",
     "CheckID",
@@ -89,3 +91,19 @@ async def test_a_service_nobody_knows_has_no_instances(web):
 
     assert [] == answer.json()
     assert int(answer.headers["X-Consul-Index"]) > 0
+
+
+async def test_a_cached_answer_says_so(web):
+    """The first comes from a server; then the agent has a copy, and says how old it is."""
+    await two(web)
+    first = await web.get("health/service/web?cached")
+    assert ("MISS", "0") == (first.headers["x-cache"], first.headers["age"])
+
+    for _ in range(500):
+        again = await web.get("health/service/web?cached")
+        if again.headers["x-cache"] == "HIT":
+            break
+        await trio.sleep(0.01)
+    assert "HIT" == again.headers["x-cache"]
+    assert again.headers["age"].isdigit()
+    assert first.json() == again.json()
