@@ -7,7 +7,7 @@ with its answer. A write is true or false where Consul says so, and an error whe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -24,16 +24,13 @@ __all__ = ["apply", "near_of", "read", "select", "write"]
 
 T = TypeVar("T")
 
-CACHED_SECONDS_MAX: Final = 3 * 86400.0
-"""How old an answer to `?cached` may be; Consul's limit while no server answers."""
-
 
 async def read(call: Call, request: Read[T]) -> tuple[T, dict[str, str]]:
     """Return what a read finds, and the headers that go with it."""
     options = call.options
     wanted: Read[Any] = request
     if options.cached and not options.index and isinstance(request, Lookup):
-        wanted = evolve(request, max_age=CACHED_SECONDS_MAX)
+        wanted = evolve(request, max_age=options.max_age)
     reply: Reply[T] = await call.ask(
         evolve(
             wanted,

@@ -6,6 +6,7 @@ Every read of Consul's API takes the same options; they are read here once, into
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from attrs import field, frozen
@@ -18,6 +19,8 @@ __all__ = ["Options", "parse_bool", "parse_index", "read_options"]
 WAIT_SECONDS_DEFAULT: Final = 300.0
 WAIT_SECONDS_MAX: Final = 600.0
 """Consul's limits of a blocking query."""
+CACHED_SECONDS_MAX: Final = 3 * 86400.0
+"""How old an answer to `?cached` may be if nothing else is said: as long as Consul keeps one."""
 INDEX_MAX: Final = 2**64 - 1
 FILTER_CHARS_MAX: Final = 4096
 
@@ -40,6 +43,8 @@ class Options:
     max_stale: float | None = None
     """With `stale`: seconds an answer may be behind."""
     cached: bool = False
+    max_age: float = CACHED_SECONDS_MAX
+    """With `cached`: seconds an answer may be old."""
     filter: str = ""
     """An expression; empty: everything passes."""
     near: str | None = None
@@ -72,6 +77,7 @@ def read_options(params: QueryParams, headers: Headers) -> Options:
         stale=stale or max_stale is not None,
         max_stale=parse_duration(max_stale, what="max_stale") if max_stale else None,
         cached=cached,
+        max_age=_max_age(headers.get("cache-control", "") if cached else ""),
         filter=expression,
         near=params.get("near") or None,
         node_meta=dict(_pair(text) for text in params.getlist("node-meta")),
@@ -114,6 +120,17 @@ def _wait(text: str | None) -> float:
     except ValueError as error:
         raise ValueError(f"Invalid wait time: {error}") from None
     return min(wait, WAIT_SECONDS_MAX) if wait > 0 else WAIT_SECONDS_DEFAULT
+
+
+def _max_age(control: str) -> float:
+    """Return what `Cache-Control` (RFC 9111, 5.2.1) says of age; what else it says is ignored."""
+    directives = [part.strip().lower() for part in control.split(",")]
+    if "must-revalidate" in directives:
+        return 0.0
+    ages = (one.removeprefix("max-age=") for one in directives if one.startswith("max-age="))
+    text = next(ages, "")
+    age = float(parse_index(text, what="max-age")) if text else inf
+    return min(age, CACHED_SECONDS_MAX)
 
 
 def _pair(text: str) -> tuple[str, str]:

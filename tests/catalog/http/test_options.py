@@ -53,6 +53,25 @@ def test_wait_is_bounded(wait, seconds):
 
 
 @pytest.mark.parametrize(
+    ("control", "seconds"),
+    [
+        ("", 259200.0),
+        ("no-store", 259200.0),
+        ("max-age=30, stale-if-error=60", 30.0),
+        ("Max-Age=0", 0.0),
+        ("max-age=99999999", 259200.0),
+        ("max-age=30, must-revalidate", 0.0),
+    ],
+)
+def test_a_cached_answer_is_as_old_as_its_reader_bears(control, seconds):
+    """By `Cache-Control`; three days if nothing is said, and at most. Others' copies are theirs."""
+    assert seconds == read("cached", **{"cache-control": control}).max_age
+    assert 259200.0 == read("", **{"cache-control": "max-age=soon"}).max_age
+    with pytest.raises(ValueError, match="max-age"):
+        read("cached", **{"cache-control": "max-age=soon"})
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "stale&consistent",
