@@ -126,7 +126,6 @@ def session_never_expires(patch: pytest.MonkeyPatch) -> None:
 @broken(Troubles("Linearizability"))
 def default_read_without_barrier(patch: pytest.MonkeyPatch) -> None:
     """Answers a default read with what this server has, as if it were the newest."""
-
     prepare = Replica._prepare
 
     async def sabotaged(
