@@ -18,7 +18,11 @@ from catalog.cli.serve import configure
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
 
-COMMANDS = ("agent", "members", "services", "nodes", "info", "lookup", "watch", "kv", "demo")
+COMMANDS = (
+    *("agent", "members", "services", "nodes", "info", "lookup", "maint", "watch", "rtt", "kv"),
+    *("session", "lock", "operator", "snapshot", "event", "keyring", "leave", "join", "metrics"),
+    *("reload", "demo", "validate", "completion", "version"),
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,20 @@ COMMANDS = ("agent", "members", "services", "nodes", "info", "lookup", "watch", 
         ("kv put key value --cas -1", "no index"),
         ("kv put key value --cas x", "no index"),
         ("kv delete key --recurse --cas 1", "use one of them"),
+        ("kv put key value --cas 1 --acquire s", "not allowed with"),
+        ("session", "required: VERB"),
+        ("session create --ttl 0", "no number of seconds"),
+        ("services register", "give a name"),
+        ("services register web --meta nothing", "no KEY=VALUE"),
+        ("services register web --ttl 5 --http http://x", "not allowed with"),
+        ("maint --enable --disable", "not allowed with"),
+        ("watch", "which service?"),
+        ("watch x --type nodes", "takes no name"),
+        ("watch x --type weather", "invalid choice"),
+        ("lock", "required: KEY"),
+        ("lock key", "which program"),
+        ("lock key --timeout 5 true", "before KEY"),
+        ("completion cmd", "invalid choice"),
         ("demo --seconds 0", "no number of seconds"),
         ("demo --seconds soon", "no number of seconds"),
         ("demo --servers 4", "invalid choice: 4"),
@@ -82,7 +100,7 @@ def test_help_lists_every_command_and_every_exit_status(capsys: Capture) -> None
         main(["--help"])
 
     out = capsys.readouterr().out
-    assert all(re.search(rf"^    {command} ", out, re.MULTILINE) for command in COMMANDS)
+    assert all(re.search(rf"^    {command}\b", out, re.MULTILINE) for command in COMMANDS)
     assert all(f" {status} " in out for status in (0, 1, 2, 3, 4))
     assert "examples:" in out
 
@@ -158,6 +176,38 @@ def test_compact_json_is_one_line(capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert json.loads(out) == {"a": [1, 2], "b": "\u00fc"}
+
+
+def test_a_program_that_is_not_there_is_not_waited_for(capsys: Capture) -> None:
+    """Status 127, as of a shell; nobody was asked for the lock."""
+    assert 127 == main(["lock", "key", "no-such-program"])
+    assert "nothing was locked" in capsys.readouterr().err
+
+
+def test_a_configuration_file_is_checked_without_an_agent(tmp_path: Path, capsys: Capture) -> None:
+    """Status 0 with a summary, or 1 with what is wrong."""
+    path = tmp_path / "agent.toml"
+    path.write_text('name = "c1"\n')
+    assert 0 == main(["validate", str(path)])
+    assert "a client, c1" in capsys.readouterr().out
+
+    path.write_text('nam = "c1"\n')
+    assert 1 == main(["validate", str(path)])
+    assert "'nam'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_complete_the_command(shell: str, capsys: Capture) -> None:
+    """The script knows the commands."""
+    assert 0 == main(["completion", shell])
+    assert "snapshot" in capsys.readouterr().out
+
+
+def test_flags_before_a_verb_are_not_forgotten() -> None:
+    """`services` takes its flags on either side of its verb."""
+    assert parse(["services", "--json", "list"]).json
+    assert parse(["services", "list", "--json"]).json
+    assert not parse(["services", "list"]).json
 
 
 def test_abbreviated_flags_are_refused() -> None:
