@@ -19,6 +19,7 @@ from tests.sabotage.rows import Row, Verdict, broken
 
 from catalog.commands import DeregisterService
 from catalog.node import keeper
+from catalog.node.difference import difference
 from catalog.node.keeper import Keeper
 from catalog.registry import Registry
 from catalog.registry.history import History
@@ -209,7 +210,6 @@ def history_complete_after_restore(patch: pytest.MonkeyPatch) -> None:
 @broken(Troubles("Zombie|Registration"))
 def deregistered_left_there(patch: pytest.MonkeyPatch) -> None:
     """Never removes what only the catalog has."""
-    difference = keeper.difference
     patch.setattr(
         keeper,
         "difference",
