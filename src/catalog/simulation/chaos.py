@@ -22,6 +22,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from random import Random
 from zlib import crc32
 
@@ -128,6 +129,13 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+async def write_probe(agent: Agent, done: dict[str, None]) -> None:
+    """Write something, and say so when it is there."""
+    with trio.move_on_after(PROGRESS_SECONDS):
+        await agent.put(f"probe/{agent.name}", b"")
+        done[agent.name] = None
 
 
 def hash_of(observer: Invariants) -> int:
@@ -258,15 +266,7 @@ class Trial:
             agent = site.agent
             if agent is None or site.process is None:
                 raise Violation("Progress", f"{site.name} does not come up")
-
-            async def write(agent: Agent = agent) -> None:
-                with trio.move_on_after(PROGRESS_SECONDS):
-                    await agent.put(f"probe/{agent.name}", b"")
-                    done[agent.name] = None
-
-            site.process.post(lambda agent=agent, write=write: agent.nursery.start_soon(write))  # type: ignore[misc]
-        self.world.run(0.0)
-        for site in self.world.sites.values():
+            site.process.post(partial(agent.nursery.start_soon, write_probe, agent, done))
             self.world.network.wake(site)
         self.world.run(PROGRESS_SECONDS)
         if len(done) < len(self.world.sites):
