@@ -220,8 +220,9 @@ class Subscription(Following[View, Change, News]):
         known = self._cache.index
         changed = self._cache.apply(news.update, now=now)
         match news.update:
-            case View():
-                return None if changed else []
+            case View(index=index):
+                # What came and went again meanwhile is not told, and its reader must know.
+                return None if changed or index > known else []
             case Delta(changes=changes):
                 return [change for change in changes if change.index > known]
 

@@ -208,3 +208,16 @@ async def test_the_time_that_an_answer_was_on_its_way_makes_it_older(script, web
     await trio.testing.wait_all_tasks_blocked()
 
     assert 3.0 == web.age
+
+
+async def test_a_view_without_its_past_is_told_also_if_it_looks_the_same(
+    script, web, autojump_clock
+):
+    """An instance may have come and gone meanwhile; there is no silent gap."""
+    script.say(View(3, "web", (instance(3),)))
+    await anext(web)
+    script.say(View(5, "web", (instance(3),)))
+    with trio.fail_after(1):
+        news = await anext(web)
+
+    assert View(5, "web", (instance(3),)) == news
