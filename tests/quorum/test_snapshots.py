@@ -130,6 +130,29 @@ def test_a_snapshot_that_was_lost_is_sent_again(make_group):
     assert [order.to for _, order in group.snapshots] == ["c"]
 
 
+def test_no_snapshot_is_sent_to_a_follower_that_is_silent(make_group):
+    """Heartbeats ask whether it is back; then it gets one."""
+    group = make_group(config=SMALL)
+    group.elect("a")
+    group.settle()
+
+    def without_c(sender, to, _):
+        return "c" not in (sender, to)
+
+    for k in range(30):
+        group.propose("a", b"%d" % k)
+        group.settle(without_c)
+    group.pass_time(0.2)
+    (_, order) = group.snapshots.pop()
+    group.pass_time(1.0, without_c)
+    group.step("a", SnapshotSent("c", order.mark, ok=False))
+    group.pass_time(1.0, without_c)
+    assert [] == group.snapshots
+
+    group.pass_time(0.2)
+    assert ["c"] == [order.to for _, order in group.snapshots]
+
+
 def test_a_snapshot_replaces_a_log_that_diverged(run):
     """Conflicting entries go at once, and so does the configuration among them."""
     odd = Entries(2, (1,), (0,), bytes((Kind.MEMBERS,)), (Members(voters=("x",)).to_bytes(),))

@@ -195,7 +195,13 @@ def _send_heartbeat(state: State, name: NodeId, peer: Progress) -> None:
 
 
 def _send_snapshot(state: State, name: NodeId, peer: Progress) -> None:
-    """The entries it needs are gone: send the snapshot that replaced them (§7)."""
+    """The entries it needs are gone: send the snapshot that replaced them (§7).
+
+    But not to somebody who is silent: heartbeats find out when it is back.
+    """
+    if state.now - peer.contact >= state.config.election_timeout:
+        peer.paused = True
+        return
     mark = state.log.mark
     peer.await_snapshot(mark.index)
     state.out.append(SendSnapshot(name, state.term, state.round, mark))
