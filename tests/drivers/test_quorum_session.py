@@ -135,7 +135,7 @@ class Cluster:
         raise NotLeader(None)
 
     async def counts(self):
-        """Wait until all servers have applied the same, all there is; how often each command was."""
+        """Wait until all servers have applied all there is; how often each command was."""
         await (await self.leader()).read_barrier()
         while len({server.applied_index for server in self.servers.values()}) > 1:  # noqa: ASYNC110
             await trio.sleep(0.01)
