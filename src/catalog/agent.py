@@ -31,7 +31,7 @@ from catalog.errors import CatalogError, StartError, Unavailable
 from catalog.events import Events, FireEvent
 from catalog.exits import sole
 from catalog.forward import Local, Remote
-from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
+from catalog.housekeeping import ChangeKeys, ForceLeave, JoinOthers, Leave, Metrics, Reload
 from catalog.model import Role
 from catalog.node.cached import Cached
 from catalog.node.checks import Checker
@@ -242,6 +242,12 @@ class Agent(Catalog):
         except (rumor.JoinFailed, StartError) as error:
             raise Unavailable(str(error)) from error
 
+    async def _force_leave(self, name: str) -> None:
+        try:
+            await self._gossip.dismiss(name)
+        except rumor.AgentClosed as error:
+            raise Unavailable(str(error)) from error
+
     # Answering.
 
     async def _answer(self, request: Request[Any], direct: bool) -> Any:  # noqa: FBT001 - a Handler
@@ -262,6 +268,8 @@ class Agent(Catalog):
                 return await self.reloader()
             case Metrics():
                 return _exposition(self)
+            case ForceLeave(name):
+                await self._force_leave(name)
             case Leave():
                 self._nursery.start_soon(self.leave)
             case Lookup(max_age=float()):

@@ -9,9 +9,19 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 from attrs.validators import instance_of
 
+from catalog.limits import check_name
 from catalog.requests import Request
 
-__all__ = ["ChangeKeys", "JoinOthers", "KeyAction", "KeysReport", "Leave", "Metrics", "Reload"]
+__all__ = [
+    "ChangeKeys",
+    "ForceLeave",
+    "JoinOthers",
+    "KeyAction",
+    "KeysReport",
+    "Leave",
+    "Metrics",
+    "Reload",
+]
 
 
 @frozen
@@ -21,6 +31,20 @@ class Leave(Request[None]):
     RESULT: ClassVar[Any] = None
     LOCAL: ClassVar[bool] = True
     REPEATABLE: ClassVar[bool] = False
+
+
+@frozen
+class ForceLeave(Request[None]):
+    """Declare by gossip that an agent which failed has left for good.
+
+    The leader then deregisters its node, and removes a server from the voters, as it does with who
+    leaves by itself. A `ValueError` where the agent asked sees it alive, or does not know it.
+    """
+
+    RESULT: ClassVar[Any] = None
+    LOCAL: ClassVar[bool] = True
+
+    name: str = field(validator=check_name)
 
 
 @frozen

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from catalog import requests
 from catalog.answers import Applied
 from catalog.events import Events, FireEvent
-from catalog.housekeeping import ChangeKeys, JoinOthers, Leave, Metrics, Reload
+from catalog.housekeeping import ChangeKeys, ForceLeave, JoinOthers, Leave, Metrics, Reload
 from catalog.limits import check_name
 from catalog.model import Coordinate
 from catalog.requests import Consistency, LeaderRequest, Request
@@ -240,6 +240,7 @@ REQUESTS: Final[Mapping[str, type[Request[Any]]]] = {
     "fire-event": FireEvent,
     "events": Events,
     "leave": Leave,
+    "force-leave": ForceLeave,
     "join-others": JoinOthers,
     "reload": Reload,
     "metrics": Metrics,

@@ -7,6 +7,7 @@ RumorError
 ├── EventTooLarge          also a ValueError: the event exceeds its limits, nobody was told
 ├── QueryInvalid           also a ValueError: a query or answer is too long, or makes no sense
 ├── KeysIncomplete         an order about keys was not carried out by all; `report` says more
+├── NotFailed              also a ValueError: a member to dismiss lives, or is unknown; it stays so
 ├── Overloaded             too many events or queries are under way; nobody was told, try later
 ├── AgentClosed            the agent has left or was closed; open a new one
 └── ProtocolError          bytes from the network are not ours; they are dropped and counted
@@ -56,6 +57,10 @@ class KeysIncomplete(RumorError):
     def __init__(self, message: str, report: object) -> None:
         super().__init__(message)
         self.report = report
+
+
+class NotFailed(RumorError, ValueError):
+    """A member cannot be dismissed: it lives, or nobody knows it. Nothing changed."""
 
 
 class Overloaded(RumorError):

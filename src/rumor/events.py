@@ -68,6 +68,14 @@ class Departed:
 
 
 @frozen
+class Dismissed:
+    """The user says that a failed member will not return; settled with 1 if it has left by now."""
+
+    tag: int
+    name: Name
+
+
+@frozen
 class Happened:
     """The user tells all members something; settled with 1, or with 0 if too much waits."""
 
@@ -117,6 +125,7 @@ Event: TypeAlias = (
     | Introduced
     | Described
     | Departed
+    | Dismissed
     | Happened
     | Queried
     | Replied

@@ -21,7 +21,7 @@ Capture: TypeAlias = pytest.CaptureFixture[str]
 COMMANDS = (
     *("agent", "members", "services", "nodes", "info", "lookup", "maint", "watch", "rtt", "kv"),
     *("session", "lock", "operator", "snapshot", "event", "keyring", "leave", "join", "metrics"),
-    *("reload", "demo", "validate", "completion", "version"),
+    *("force-leave", "reload", "demo", "validate", "completion", "version"),
 )
 
 

@@ -123,6 +123,20 @@ async def test_keys_are_rotated(run: Run) -> None:
     assert 2 == (await run("keyring", "install", "no key!"))[0]
 
 
+async def test_who_has_left_may_be_made_to_leave_and_who_lives_may_not(
+    run: Run, agent: Agent
+) -> None:
+    """To ask twice does no harm."""
+    async with open_catalog(
+        AgentConfig("c1", bind="127.0.0.1:0", join=[agent.address], encrypt=KEYS[0])
+    ) as other:
+        status, out, err = await run("force-leave", "c1")
+        assert (1, "") == (status, out)
+        assert "'c1' has not failed, as n1 sees it; nothing changed" in err
+        await other.leave()
+        assert (0, "c1 counts as one that has left\n", "") == await run("force-leave", "c1")
+
+
 async def test_an_agent_is_told_to_leave(run: Run, agent: Agent) -> None:
     """And does, after it has said so."""
     assert 0 == (await run("leave"))[0]

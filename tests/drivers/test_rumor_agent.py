@@ -28,6 +28,7 @@ from rumor import (
     Left,
     MembershipEvent,
     MetaTooLarge,
+    NotFailed,
     Recovered,
     Suspected,
     Updated,
@@ -289,6 +290,39 @@ async def test_a_healed_partition_becomes_one_cluster(
             ),
             within=60,
         )
+        network.heal()
+        await eventually(
+            lambda: all(healths(agents, a.name) == {Health.ALIVE} for a in agents), within=30
+        )
+
+
+async def test_a_failed_member_is_dismissed_by_any_other(
+    autojump_clock: Clock, network: MemoryNetwork
+) -> None:
+    """All hold it to have left; one that lives, or is unknown, is not dismissed."""
+    async with cluster(3, network.open_port) as agents, agents[0].subscribe() as events:
+        seeds = [agents[0].address]
+        async with open_agent("x", seeds=seeds, config=FAST, open_port=network.open_port):
+            await until(events, Joined, "x")
+        await eventually(lambda: healths(agents, "x") == {Health.DEAD}, within=30)
+        await agents[1].dismiss("x")
+        await eventually(lambda: healths(agents, "x") == {Health.LEFT})
+        await agents[2].dismiss("x")
+        for name in ("n0", "nobody"):
+            with pytest.raises(NotFailed, match="nothing changed"):
+                await agents[1].dismiss(name)
+
+
+async def test_a_member_that_is_dismissed_and_lives_comes_back(
+    autojump_clock: Clock, network: MemoryNetwork
+) -> None:
+    """It was cut off; when it hears what is said of it, it denies it."""
+    async with cluster(4, network.open_port) as agents:
+        *rest, lone = agents
+        network.cut([lone.address])
+        await eventually(lambda: healths(rest, lone.name) == {Health.DEAD}, within=60)
+        await rest[0].dismiss(lone.name)
+        await eventually(lambda: healths(rest, lone.name) == {Health.LEFT})
         network.heal()
         await eventually(
             lambda: all(healths(agents, a.name) == {Health.ALIVE} for a in agents), within=30

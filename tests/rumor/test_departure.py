@@ -7,7 +7,7 @@ from attrs import evolve
 from rumor.config import Config
 from rumor.core.coordinates import ORIGIN
 from rumor.effects import Effect, Exchange, Left, Send, Settled
-from rumor.events import Departed, Described, Introduced
+from rumor.events import Departed, Described, Dismissed, Introduced
 from rumor.messages import Ack, Dead, Gossip, Health, Leave, Ping, Suspect
 from rumor.testing import Bench, address_of, alive, notifications, only, told
 
@@ -123,3 +123,38 @@ def test_the_departed_is_known_to_have_left_and_is_never_reported_as_failed() ->
     effects += bench.run(60, dead=("x",))
 
     assert [type(n) for n in notifications(effects)] == [Left]
+
+
+def test_the_dead_are_dismissed_for_everybody() -> None:
+    """The farewell goes round as if they had said it; to say it again changes nothing."""
+    bench = Bench("a", "x", config=CALM)
+    bench.hear(Dead("x", 0, "a"))
+    effects = bench.step(Dismissed(1, "x"))
+    sent = bench.run(2, dead=("x",))
+
+    assert (only(Settled, effects), bench.peer("x").health) == ([Settled(1, 1)], Health.LEFT)
+    assert [type(n) for n in notifications(effects)] == [Left]
+    assert (address_of("a"), Leave("x", 0)) in told([*effects, *sent])
+    assert bench.step(Dismissed(2, "x")) == [Settled(2, 1)]
+
+
+def test_nobody_else_is_dismissed() -> None:
+    """Not the living, not a suspect, nobody unknown, not oneself; nor by one that has left."""
+    bench = Bench("a", "s", "x", config=CALM)
+    bench.hear(Suspect("s", 0, "a"), Dead("x", 0, "a"))
+
+    for name in ("a", "s", "me", "nobody"):
+        assert bench.step(Dismissed(1, name)) == [Settled(1, 0)]
+    bench.step(Departed(2))
+    assert only(Settled, bench.step(Dismissed(3, "x"))) == [Settled(3, 0)]
+    assert bench.peer("x").health is Health.DEAD
+
+
+def test_who_was_dismissed_by_mistake_is_back_with_its_next_word() -> None:
+    """It has heard the farewell, and answers with a larger number."""
+    bench = Bench("a", "x", config=CALM)
+    bench.hear(Dead("x", 0, "a"))
+    bench.step(Dismissed(1, "x"))
+    bench.hear(alive("x", 1))
+
+    assert bench.peer("x").health is Health.ALIVE

@@ -14,7 +14,15 @@ from catalog.cli.output import print_json, print_table, say
 from catalog.durably import write_durably
 from catalog.events import Events, FireEvent
 from catalog.exits import FAILED, USAGE, Failure
-from catalog.housekeeping import ChangeKeys, JoinOthers, KeyAction, Leave, Metrics, Reload
+from catalog.housekeeping import (
+    ChangeKeys,
+    ForceLeave,
+    JoinOthers,
+    KeyAction,
+    Leave,
+    Metrics,
+    Reload,
+)
 from catalog.operations import Health, Peers, RemovePeer, TransferLeadership
 from catalog.snapshots import restore, save, unpack
 
@@ -160,6 +168,9 @@ async def _housekeep(client: catalog.Client, options: argparse.Namespace) -> Non
         case "leave":
             await client.ask(Leave())
             say(f"the agent at {options.agent} leaves")
+        case "force-leave":
+            await client.ask(ForceLeave(options.name))
+            say(f"{options.name} counts as one that has left")
         case "metrics":
             sys.stdout.write(await client.ask(Metrics()))
         case "join":

@@ -10,7 +10,8 @@ from catalog.housekeeping import KeyAction
 
 __all__ = ["COMMANDS", "add_commands"]
 
-COMMANDS = ("operator", "snapshot", "event", "keyring", "leave", "join", "reload", "metrics")
+HOUSEKEEPING = ("leave", "force-leave", "join", "reload", "metrics")
+COMMANDS = ("operator", "snapshot", "event", "keyring", *HOUSEKEEPING)
 
 
 def add_commands(commands: Any) -> None:
@@ -51,6 +52,10 @@ def add_commands(commands: Any) -> None:
         if action is not KeyAction.LIST:
             verb.add_argument("key", metavar="KEY", help="base64; '-' reads it from standard input")
     add_command(commands, "leave", "have the agent leave the cluster for good, then stop")
+    dismiss = add_command(
+        commands, "force-leave", "have an agent that failed count as one that left"
+    )
+    dismiss.add_argument("name", metavar="NODE")
     join = add_command(commands, "join", "have the agent meet others")
     join.add_argument("addresses", metavar="HOST:PORT", nargs="+")
     add_command(commands, "metrics", "print the agent's metrics in Prometheus' format")
@@ -58,7 +63,7 @@ def add_commands(commands: Any) -> None:
     for verbs in (operator, snapshot, event, keyring):
         for verb in verbs.choices.values():
             add_asking(verb)
-    for name in ("leave", "join", "reload", "metrics"):
+    for name in HOUSEKEEPING:
         add_asking(commands.choices[name])
 
 

@@ -84,7 +84,7 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "agent/version": {"GET": members.version},
     "agent/monitor": {"GET": members.monitor},
     "agent/join/{address:path}": {"PUT": members.join},
-    "agent/force-leave/{node:path}": {"PUT": off.absent},
+    "agent/force-leave/{node:path}": {"PUT": members.force_leave},
     "agent/leave": {"PUT": members.leave},
     "agent/reload": {"PUT": members.reload},
     # User events.

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from catalog.config import PORT, format_address, parse_address
 from catalog.errors import CatalogError
-from catalog.housekeeping import JoinOthers, Leave, Metrics, Reload
+from catalog.housekeeping import ForceLeave, JoinOthers, Leave, Metrics, Reload
 from catalog.http.answers import empty
 from catalog.http.asking import select
 from catalog.http.calls import Call
@@ -21,7 +21,17 @@ from catalog.http.trouble import Trouble
 from catalog.model import Role
 from catalog.requests import AgentInfo, Info, Member, MemberHealth, Members
 
-__all__ = ["join", "leave", "listing", "metrics", "monitor", "myself", "reload", "version"]
+__all__ = [
+    "force_leave",
+    "join",
+    "leave",
+    "listing",
+    "metrics",
+    "monitor",
+    "myself",
+    "reload",
+    "version",
+]
 
 STATUS: Final = {
     MemberHealth.ALIVE: 1,
@@ -143,6 +153,12 @@ async def _leave(call: Call) -> None:
         await call.ask(Leave())
     except (CatalogError, ValueError) as error:  # the answer is out already
         log.warning("http: the agent was told to leave, and cannot: %s", error)
+
+
+async def force_leave(call: Call) -> Response:
+    """Have an agent that failed count as one that left; `prune` asks for no more than that."""
+    await call.ask(ForceLeave(call.part("node", missing="Missing node name")))
+    return empty()
 
 
 async def reload(call: Call) -> Response:

@@ -4,16 +4,21 @@ A member that leaves says so with an update of its own (``Leave``), which stands
 of its death. An update that nobody has received yet is lost when the process exits, so the
 farewell rides on pings to members chosen at random, and counts as handed over when some of them
 have acknowledged; they pass it on like any other update.
+
+Who has failed says nothing any more. If a user knows that it will not return, the farewell is said
+on its behalf, at the incarnation of its death. By the table of :mod:`rumor.core.members` it is
+newer than the death, and older than whatever the member answers should it live after all. Only of
+the dead, for the living would deny it at once.
 """
 
 from __future__ import annotations
 
 from attrs import evolve
 
-from rumor.core.rumours import become
+from rumor.core.rumours import become, on_update
 from rumor.core.state import Departure, Due, State
 from rumor.effects import Settled
-from rumor.messages import Ack, Health, Ping
+from rumor.messages import Ack, Health, Leave, Name, Ping
 
 
 def on_departed(state: State, tag: int) -> None:
@@ -61,3 +66,12 @@ def on_departure_ack(state: State, ack: Ack) -> None:
     departure.confirmed[ack.source] = None
     if len(departure.confirmed) >= min(state.config.leave_acks, state.members.others):
         continue_departure(state)
+
+
+def on_dismissed(state: State, tag: int, name: Name) -> None:
+    """Say farewell on behalf of a member that is dead; of all others say nothing."""
+    held = state.members.get(name)
+    if held is not None and held.health is Health.DEAD and not state.has_left:
+        on_update(state, Leave(name, held.incarnation))
+    peer = state.members.get(name)
+    state.out.append(Settled(tag, int(peer is not None and peer.health is Health.LEFT)))

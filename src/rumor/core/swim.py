@@ -32,6 +32,7 @@ from rumor.events import (
     Asked,
     Departed,
     Described,
+    Dismissed,
     Event,
     Happened,
     Introduced,
@@ -251,6 +252,8 @@ def _on_event(state: State, event: Event) -> None:
             queries.stop_asking(state, tag)
         case Departed(tag):
             departure.on_departed(state, tag)
+        case Dismissed(tag, name):
+            departure.on_dismissed(state, tag, name)
         case _:
             assert_never(event)
 

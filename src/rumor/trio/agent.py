@@ -39,6 +39,7 @@ from rumor.errors import (
     ConfigError,
     EventTooLarge,
     JoinFailed,
+    NotFailed,
     Overloaded,
     ProtocolError,
     QueryInvalid,
@@ -48,6 +49,7 @@ from rumor.events import (
     Asked,
     Departed,
     Described,
+    Dismissed,
     Event,
     Happened,
     Introduced,
@@ -176,6 +178,17 @@ class Agent:
         await self._settle(number, Departed(number))
         if self._recorder is not None:
             await self._recorder.write()
+
+    async def dismiss(self, name: Name) -> None:
+        """Declare that a failed member has left, for good: it is forgotten like one that said so.
+
+        If it lives after all it is back as soon as it hears of this. Nothing is done about one
+        that has left already. Raises :class:`~rumor.errors.NotFailed` of any other.
+        """
+        self._check_open()
+        number = next(self._numbers)
+        if await self._settle(number, Dismissed(number, name)) == 0:
+            raise NotFailed(f"{name!r} has not failed, as {self.name} sees it; nothing changed")
 
     async def set_meta(self, meta: Mapping[str, str]) -> None:
         """Replace this member's metadata, and tell the others.

@@ -9,6 +9,8 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from catalog.agent import open_catalog
+from catalog.config import AgentConfig
 from catalog.http.app import ROUTES, build_app
 from catalog.http.calls import Site
 from catalog.requests import Request
@@ -82,6 +84,16 @@ async def test_raft_names_the_servers(web):
     assert 500 == (await web.delete("operator/raft/peer?id=nobody")).status_code
 
 
+async def test_who_has_left_may_be_made_to_leave(web, agent):
+    """Once more, which changes nothing."""
+    config = AgentConfig("c1", bind="127.0.0.1:0", join=[agent.address])
+    async with open_catalog(config) as other:
+        await other.leave()
+        answer = await web.put("agent/force-leave/c1?prune")
+
+    assert (200, b"") == (answer.status_code, answer.content)
+
+
 OFF = [
     ("GET", "acl/tokens", 401, "ACL support disabled"),
     ("PUT", "acl/bootstrap", 401, "ACL support disabled"),
@@ -89,7 +101,8 @@ OFF = [
     ("GET", "connect/ca/roots", 500, "Connect must be enabled"),
     ("PUT", "config", 500, "not supported"),
     ("GET", "peerings", 403, "peering is disabled"),
-    ("PUT", "agent/force-leave/x", 500, "not supported"),
+    ("PUT", "agent/force-leave/x", 400, "'x' has not failed"),
+    ("PUT", "agent/force-leave/n1", 400, "'n1' has not failed"),
     ("GET", "operator/keyring", 500, ""),
     ("GET", "agent/monitor?loglevel=loud", 400, "loud"),
     ("GET", "nothing/here", 404, ""),

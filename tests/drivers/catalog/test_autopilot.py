@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from catalog import Agent, Unavailable
+from catalog.housekeeping import ForceLeave
 from catalog.operations import Health, Join, Peers, RemovePeer, TransferLeadership
+from catalog.requests import Nodes
 from catalog.server.autopilot import Rules
 
 PATIENCE = 40.0
@@ -135,6 +137,32 @@ async def test_leadership_is_transferred_and_peers_are_removed_by_request(agents
     await client.ask(RemovePeer(leader))
     assert leader not in await voters_of(client)
     assert await client.ask(TransferLeadership()) not in (to, leader)
+
+
+async def test_a_failed_server_is_made_to_leave(agents, eventually):
+    """Its vote and its node go, though two remain of three; the living are not made to leave."""
+    servers = await agents.start_three(autopilot=RULES)
+    client = await agents.start("c1", join=[servers["s1"].address])
+    with pytest.raises(ValueError, match="'s3' has not failed, as c1 sees it; nothing changed"):
+        await client.ask(ForceLeave("s3"))
+    await agents.crash("s3")
+
+    async def has_left() -> bool:
+        try:
+            await client.ask(ForceLeave("s3"))
+        except ValueError:  # gossip has not noticed yet
+            return False
+        return True
+
+    await eventually(has_left)
+
+    async def is_gone() -> bool:
+        nodes = (await client.ask(Nodes())).value
+        return ["s1", "s2"] == await voters_of(client) and ["c1", "s1", "s2"] == sorted(
+            view.node.name for view in nodes
+        )
+
+    await eventually(is_gone)
 
 
 async def test_a_voters_name_is_not_given_away(agents):
