@@ -13,6 +13,7 @@ from rumor.effects import Answer, Effect, Exchange, Send, Suspected
 from rumor.events import Answered, Asked, Received, Unanswered
 from rumor.messages import (
     Ack,
+    Dead,
     Gossip,
     Leave,
     Nack,
@@ -104,6 +105,19 @@ def test_silence_is_probed_through_helpers_and_then_suspected() -> None:
     assert address_of(ping.target) not in {send.to for send in requests(asked)}
     assert notifications(asked + later) == []
     assert notifications(end) == [Suspected(bench.peer(ping.target), "me")]
+
+
+def test_a_target_that_moves_while_it_is_asked_is_not_suspected() -> None:
+    """Its former address is silent; the new one was not asked."""
+    bench = Bench("a", config=CALM)
+    until_ping(bench)
+    moved = evolve(alive("a", 3), address=address_of("elsewhere"))
+    bench.run(bench.now + 0.9)
+    bench.hear(Dead("a", 0, "z"), moved)
+    effects = bench.run(bench.now + 0.2)
+
+    assert bench.peer("a").address == moved.address
+    assert only(Suspected, effects) == []
 
 
 def test_an_ack_by_way_of_a_helper_saves_the_target() -> None:

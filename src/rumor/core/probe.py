@@ -52,11 +52,12 @@ def begin_period(state: State) -> None:
     if target is None:
         return
     state.counts.probes += 1
-    probe = Probe(state.next_sequence(), target, state.now, scale)
+    address = state.members.view[target].address
+    probe = Probe(state.next_sequence(), target, address, state.now, scale)
     state.probe = probe
     state.schedule.set((Due.ACK, 0), state.now + scale * state.config.probe_timeout)
     ping = Ping(probe.sequence, state.me, target, exchange.comparison(state))
-    state.send(state.members.view[target].address, ping, about=target)
+    state.send(address, ping, about=target)
 
 
 def ask_helpers(state: State) -> None:
@@ -190,6 +191,8 @@ def _fail(state: State, probe: Probe) -> None:
     target = state.members.get(probe.target)
     if target is None or target.health not in (Health.ALIVE, Health.SUSPECT):
         return
+    if target.address != probe.address:
+        return  # it moved meanwhile: its former address was asked, and says nothing of the new one
     state.counts.probes_failed += 1
     missed = sum(not heard for heard in probe.helpers.values())
     state.awareness.worsen(1 + missed)

@@ -70,6 +70,8 @@ class Probe:
 
     sequence: int
     target: Name
+    address: Address
+    """Where the ping went; the target may move meanwhile."""
     started: float
     scale: int
     helpers: dict[Name, bool] = field(factory=dict)
