@@ -23,7 +23,7 @@ from catalog.requests import Get, Lookup, Read
 PAUSE_SECONDS = 0.02
 """Between two changes: at low load, whoever waits is waiting again."""
 CALLS_PER_CONNECTION = 500
-"""A connection takes 512 requests at a time."""
+"""As many users would: none has more than this."""
 WEB = Service("web", port=8080, tags=("blue",))
 
 

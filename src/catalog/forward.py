@@ -20,7 +20,7 @@ import quorum
 from catalog.config import Address
 from catalog.errors import Busy, CatalogError, Indeterminate, NoLeader, NoServers
 from catalog.operations import LeaderRequest
-from catalog.requests import Follow, FollowKeys, Read, RenewSession, Request, Write
+from catalog.requests import RenewSession, Request, Write
 from catalog.rpc import Connections
 from catalog.rpc.faults import ConnectionLost, NotLeading, Unreachable
 from catalog.server.duties import Duties
@@ -64,15 +64,6 @@ class Attempts:
         seconds = self._pause * self._random.uniform(0.5, 1.0)
         self._pause = min(2 * self._pause, self._longest)
         await trio.sleep(min(seconds, self.remaining))
-
-
-def waiting_time(request: Request[Any]) -> float:
-    """Return for how long a request may wait for news, by its own wish."""
-    if isinstance(request, Follow | FollowKeys):
-        return request.wait
-    if isinstance(request, Read) and request.after is not None:
-        return request.wait
-    return 0.0
 
 
 class Local:
@@ -135,7 +126,7 @@ class Local:
     async def _answer(self, request: Request[Any]) -> Any:
         if self.duties is None:
             raise NoLeader(f"{self.problem}; nothing was written")
-        patience = self._hold + waiting_time(request)
+        patience = self._hold + request.patience
         with trio.move_on_after(patience):
             return await self.duties.answer(request)
         if isinstance(request, Write | LeaderRequest):
@@ -174,7 +165,7 @@ class Remote:
         if direct:
             raise NotLeading("this agent is no server")
         attempts = Attempts(self._hold, self._random)
-        patience = self._hold + waiting_time(request) + PATIENCE_SECONDS
+        patience = self._hold + request.patience + PATIENCE_SECONDS
         while True:
             error = NoServers("no server is known: see that this agent has joined a cluster")
             for address in self._in_order():

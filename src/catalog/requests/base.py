@@ -21,6 +21,11 @@ class Request(Generic[T_co]):
     LOCAL: ClassVar[bool] = False
     """Whether it concerns the agent that is asked, and no other may answer."""
 
+    @property
+    def patience(self) -> float:
+        """For how many seconds it may wait for news, by its own wish."""
+        return 0.0
+
 
 @frozen
 class LeaderRequest(Request[T_co]):

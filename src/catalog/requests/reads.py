@@ -121,6 +121,11 @@ class Read(Request[Reply[T_co]]):
     )
     """But no longer than so many seconds; then the answer is what there is."""
 
+    @property
+    def patience(self) -> float:
+        """See `Request.patience`."""
+        return 0.0 if self.after is None else self.wait
+
 
 @frozen
 class Lookup(Read[View]):
@@ -287,6 +292,11 @@ class Follow(Request[News]):
     wait: float = field(default=10.0, converter=seconds, validator=check_interval)
     """Seconds until an empty update is sent as a sign of life."""
 
+    @property
+    def patience(self) -> float:
+        """See `Request.patience`."""
+        return 0.0 if self.after is None else self.wait
+
 
 @frozen
 class FollowKeys(Request[KeyNews]):
@@ -298,3 +308,8 @@ class FollowKeys(Request[KeyNews]):
     after: int | None
     """As in `Follow`."""
     wait: float = field(default=10.0, converter=seconds, validator=check_interval)
+
+    @property
+    def patience(self) -> float:
+        """See `Request.patience`."""
+        return 0.0 if self.after is None else self.wait

@@ -3,7 +3,8 @@
 Whatever a stranger sends harms its own connection only: that is closed, with one line in the log.
 Every request runs as a task of its own, and its answer leaves when it is ready; so one that waits
 for news holds up nobody. How many connections there are, in all and from one host, and how many
-requests on each, is bounded.
+requests on each, is bounded. Requests that may wait are counted apart: each costs a little memory
+and no work, and a client agent passes on those of all its users by one connection.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import trio
 
-from catalog.errors import ProtocolError
+from catalog.errors import Busy, CatalogError, ProtocolError
 from catalog.operations import REQUESTS
 from catalog.requests import Request
 from catalog.rpc.channel import FAULTS, Channel, keep_alive
@@ -42,7 +43,11 @@ CONNECTIONS_MAX = 2048
 PER_HOST_MAX = 100
 """Connections from one host: Consul's limit."""
 CALLS_MAX = 512
-"""Requests under way on one connection; one more is answered with `Busy`."""
+"""Requests under way on one connection that do not wait; one more is answered with `Busy`."""
+WAITING_MAX = 16_384
+"""Likewise of those that may wait for news."""
+WAITING_TOTAL_MAX = 131_072
+"""The same for all connections together: some 0.9 GB, at 7 kB each."""
 GREETING_SECONDS_MAX = 5.0
 IDLE_SECONDS_MAX = 300.0
 """A connection on which nothing happens for so long is closed."""
@@ -68,11 +73,17 @@ class Serving:
         self._trust = trust
         self._per_host_max = per_host_max
         self._hosts: Counter[str] = Counter()
+        self._waiting = trio.CapacityLimiter(WAITING_TOTAL_MAX)
 
     @property
     def connections(self) -> int:
         """How many connections there are."""
         return self._hosts.total()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are under way that may wait for news."""
+        return self._waiting.borrowed_tokens
 
     async def run(self, listener: trio.abc.Listener[trio.SocketStream]) -> None:
         """Serve whoever comes, for ever."""
@@ -92,7 +103,7 @@ class Serving:
                 channel = await self._greet(stream)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(channel.write)
-                await Calls(channel, self._handler, nursery).run()
+                await Calls(channel, self._handler, nursery, self._waiting).run()
                 nursery.cancel_scope.cancel()
         except* FAULTS as group:
             error: BaseException = group
@@ -153,11 +164,20 @@ class Serving:
 class Calls:
     """The calls of one connection."""
 
-    def __init__(self, channel: Channel, handler: Handler, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        handler: Handler,
+        nursery: trio.Nursery,
+        waiting: trio.CapacityLimiter,
+    ) -> None:
         self._channel = channel
         self._handler = handler
         self._nursery = nursery
         self._under_way: dict[int, trio.CancelScope] = {}
+        self._waiting: set[int] = set()
+        """Those under way that may wait for news."""
+        self._waiting_in_all = waiting
 
     async def run(self) -> None:
         """Take calls until the caller closes the connection, or is silent for too long."""
@@ -176,42 +196,71 @@ class Calls:
     def _take(self, frame: Frame) -> None:
         match frame:
             case Call():
-                if len(self._under_way) >= CALLS_MAX:
-                    text = f"{CALLS_MAX} requests are under way on this connection; back off"
-                    self._channel.put(Failure(frame.id, "busy", text))
-                elif frame.id in self._under_way:
-                    raise ProtocolError(f"two calls have the number {frame.id}")
-                else:
-                    scope = self._under_way[frame.id] = trio.CancelScope()
-                    self._nursery.start_soon(self._answer, frame, scope)
+                self._begin(frame)
             case Cancel(number):
-                if (scope_ := self._under_way.get(number)) is not None:
-                    scope_.cancel()
+                if (scope := self._under_way.get(number)) is not None:
+                    scope.cancel()
             case _:
                 raise ProtocolError(f"a {type(frame).__name__} frame is none of a caller's")
 
-    async def _answer(self, call: Call, scope: trio.CancelScope) -> None:
+    def _begin(self, call: Call) -> None:
+        if call.id in self._under_way:
+            raise ProtocolError(f"two calls have the number {call.id}")
+        scope = trio.CancelScope()
+        try:
+            request = _request_of(call)
+            self._admit(call.id, scope, waits=request.patience > 0)
+        except CatalogError as error:
+            self._channel.put(Failure(call.id, *fault_of(error)))
+        else:
+            self._under_way[call.id] = scope
+            self._nursery.start_soon(self._answer, call, request, scope)
+
+    def _admit(self, number: int, scope: trio.CancelScope, *, waits: bool) -> None:
+        """Raise `Busy` unless there is room for one more."""
+        if not waits:
+            if len(self._under_way) - len(self._waiting) >= CALLS_MAX:
+                raise Busy(f"{CALLS_MAX} requests are under way on this connection; back off")
+            return
+        if len(self._waiting) >= WAITING_MAX:
+            raise Busy(f"{WAITING_MAX} requests wait for news on this connection; back off")
+        try:
+            self._waiting_in_all.acquire_on_behalf_of_nowait(scope)
+        except trio.WouldBlock:
+            most = self._waiting_in_all.total_tokens
+            raise Busy(f"{most} requests wait for news at this agent; ask another") from None
+        self._waiting.add(number)
+
+    async def _answer(self, call: Call, request: Request[Any], scope: trio.CancelScope) -> None:
         try:
             with scope:
-                frame = await self._handle(call)
+                frame = await self._handle(call, request)
                 self._channel.put(frame)
         finally:
             del self._under_way[call.id]
+            if call.id in self._waiting:
+                self._waiting.remove(call.id)
+                self._waiting_in_all.release_on_behalf_of(scope)
 
-    async def _handle(self, call: Call) -> Result | Failure:
+    async def _handle(self, call: Call, request: Request[Any]) -> Result | Failure:
         try:
-            kind = REQUESTS.get(call.method)
-            if kind is None:
-                raise ProtocolError(f"no request is called {call.method[:40]!r}")  # noqa: TRY301
-            answer = await self._handler(loads(call.body, kind), call.direct)
+            answer = await self._handler(request, call.direct)
             await self._channel.room()  # so that few answers wait as bytes
-            return Result(call.id, dumps(answer, kind.RESULT))
+            return Result(call.id, dumps(answer, request.RESULT))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             try:
                 return Failure(call.id, *fault_of(error))
             except LookupError:
                 log.exception("a request of kind %s failed", call.method)
                 return Failure(call.id, "failed", f"the agent failed to answer: {error!r:.200}")
+
+
+def _request_of(call: Call) -> Request[Any]:
+    kind = REQUESTS.get(call.method)
+    if kind is None:
+        raise ProtocolError(f"no request is called {call.method[:40]!r}")
+    request: Request[Any] = loads(call.body, kind)
+    return request
 
 
 def _host_of(stream: trio.SocketStream) -> str:

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import trio
+from attrs import evolve
 
 from catalog import (
     Change,
@@ -18,6 +19,7 @@ from catalog import (
     View,
     connect,
 )
+from catalog.requests import Lookup
 
 PATIENCE = 40.0
 
@@ -222,3 +224,33 @@ async def test_a_client_goes_on_elsewhere_when_its_agent_dies(agents, eventually
         assert web.view.instances == found.instances
         with pytest.raises(NoServers, match=servers[lost].address):
             await client.members()
+
+
+async def test_thousands_of_blocked_queries_fit_behind_one_client(agents, eventually):
+    """All go to a server by one connection; none is refused, and one change answers all."""
+    count = 2000
+    server = await agents.start_server("s1", bootstrap_expect=1)
+    await leader_of({"s1": server})
+    client = await agents.start("c1", join=[server.address])
+    question = Lookup("web")
+    before = (await client.ask(question)).index
+    found = []
+
+    async def wait() -> None:
+        reply = await client.ask(evolve(question, after=before, wait=600.0))
+        found.append([one.service.port for one in reply.value.instances])
+
+    async def all_wait() -> bool:
+        there: int = server._serving.waiting
+        return count == there
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(wait)
+            await eventually(all_wait)
+            assert [] == found
+            await server.register(Service("web", port=80))
+
+    assert [[80]] * count == found
+    assert 0 == server._serving.waiting

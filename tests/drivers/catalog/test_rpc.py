@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from catalog import rpc
-from catalog.errors import CatalogError, NoLeader, NoServers, ProtocolError
+from catalog.errors import Busy, CatalogError, NoLeader, NoServers, ProtocolError
 from catalog.model import KeyValue
 from catalog.requests import AskedNode, Get, Keys, Lookup, Members, Reply
 from catalog.rpc import open_connections, serving
@@ -299,3 +301,41 @@ async def test_calls_and_connections_are_bounded(handler, address, stranger, mon
     assert isinstance(busy, Failure)
     assert (2, "busy") == (busy.id, busy.code)
     assert {0, 1} == {frame.id for frame in frames[1:]}
+
+
+async def test_those_who_wait_are_counted_apart(handler, address, monkeypatch):
+    """They take no place from others, and have limits of their own."""
+    monkeypatch.setattr(serving, "CALLS_MAX", 1)
+    monkeypatch.setattr(serving, "WAITING_MAX", 3)
+    async with open_connections(cluster="c", name="b") as connections:
+
+        async def wait() -> None:
+            await connections.call(address, Get("held", after=1), patience=10)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert found("k") == await connections.call(address, Get("k"), patience=10)
+            with pytest.raises(Busy, match="3 requests wait for news on this connection"):
+                await wait()
+            handler.released.set()
+        await wait()  # they have given their places back
+
+
+async def test_those_who_wait_are_bounded_for_all_connections(handler, nursery, monkeypatch):
+    """Else many connections could fill the memory."""
+    monkeypatch.setattr(serving, "WAITING_TOTAL_MAX", 1)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(Serving(handler, cluster="c", name="a").run, listener)
+    address = listener.socket.getsockname()
+    held = Get("held", after=1)
+    async with open_connections(cluster="c", name="b") as one:
+        nursery.start_soon(partial(one.call, address, held, patience=10))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        async with open_connections(cluster="c", name="d") as other:
+            with pytest.raises(Busy, match="1 requests wait for news at this agent"):
+                await other.call(address, held, patience=10)
+            handler.released.set()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert NOTHING == await other.call(address, held, patience=10)
