@@ -49,6 +49,7 @@ from catalog.requests import (
     Keys,
     LocalCheck,
     LocalChecks,
+    LocalService,
     LocalServices,
     Lookup,
     Maintain,
@@ -112,6 +113,8 @@ EXAMPLES = [
     (Report("c", Status.WARNING, "slow"), None),
     (Maintain("web", True, "new disk"), 9),
     (LocalServices(), (WEB,)),
+    (LocalService("web", WEB, wait=5.0), WEB),
+    (LocalService("web"), None),
     (LocalChecks(), (LocalCheck(STATE, TtlCheck(5), WEB), LocalCheck(STATE, None, None))),
     (
         Members(),

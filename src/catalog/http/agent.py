@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
+import trio
 from attrs import evolve
 from starlette.responses import Response
 
@@ -19,12 +20,14 @@ from catalog.http.durations import format_duration
 from catalog.http.options import parse_bool
 from catalog.http.shapes import health_check, local_service
 from catalog.http.trouble import Trouble
+from catalog.limits import INTERVAL_SECONDS_MIN
 from catalog.model import Service, Status, worst
 from catalog.requests import (
     Deregister,
     DeregisterLocalCheck,
     LocalCheck,
     LocalChecks,
+    LocalService,
     LocalServices,
     Maintain,
     Register,
@@ -67,20 +70,32 @@ async def services(call: Call) -> Response:
 
 
 async def one_service(call: Call) -> Response:
-    """Return one of the agent's services, with a hash of what it says."""
+    """Return one of the agent's services, once its hash is another than the one asked with."""
+    ends = trio.current_time() + call.options.wait
     service = await _service(call)
-    shape = local_service(service, datacenter=call.site.datacenter)
-    data = json.dumps(shape, sort_keys=True, ensure_ascii=True).encode()
-    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+    shape, digest = _hashed(call, service)
+    while digest == call.text("hash") and (left := ends - trio.current_time()) > 0:
+        wait = max(left, INTERVAL_SECONDS_MIN)
+        service = await _service(call, unlike=service, wait=wait)
+        shape, digest = _hashed(call, service)
     return call.json(shape | {"ContentHash": digest}, headers={"X-Consul-ContentHash": digest})
 
 
-async def _service(call: Call) -> Service:
+def _hashed(call: Call, service: Service) -> tuple[dict[str, Any], str]:
+    """Return what is shown of a service, and a hash of it."""
+    shape = local_service(service, datacenter=call.site.datacenter)
+    data = json.dumps(shape, sort_keys=True, ensure_ascii=True).encode()
+    return shape, hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+async def _service(
+    call: Call, *, unlike: Service | None = None, wait: float = INTERVAL_SECONDS_MIN
+) -> Service:
     service_id = call.part("service", missing=MISSING_SERVICE)
-    for one in await call.ask(LocalServices()):
-        if one.id == service_id:
-            return one
-    raise Trouble(404, f"unknown service ID: {service_id}")
+    found = await call.ask(LocalService(service_id, unlike, wait))
+    if found is None:
+        raise Trouble(404, f"unknown service ID: {service_id}")
+    return found
 
 
 async def register_service(call: Call) -> Response:

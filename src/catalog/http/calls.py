@@ -53,6 +53,11 @@ class Call:
     request: Request
     options: Options
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether the answer may take minutes, since there is something to wait for."""
+        return self.request.method == "GET" and bool(self.options.index or self.text("hash"))
+
     async def ask(self, request: Asking[T]) -> T:
         """Have the catalog answer."""
         answer: T = await self.site.catalog.ask(request)
@@ -122,7 +127,7 @@ async def _handle(site: Site, handler: Handler, request: Request) -> Response:
         other = call.options.datacenter
         if other is not None and other != site.datacenter:
             return failure(Trouble(500, "No path to datacenter"))
-        if call.options.index:
+        if call.may_wait:
             return await _while_connected(handler, call)
         return await handler(call)
     except Trouble as trouble:

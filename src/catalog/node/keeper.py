@@ -32,6 +32,7 @@ from catalog.requests import (
     Heartbeat,
     LocalCheck,
     LocalChecks,
+    LocalService,
     LocalServices,
     Maintain,
     Register,
@@ -54,6 +55,7 @@ LocalRequest: TypeAlias = (
     | RegisterLocalCheck
     | DeregisterLocalCheck
     | Maintain
+    | LocalService
     | LocalServices
     | LocalChecks
     | Report
@@ -118,6 +120,8 @@ class Keeper:
                 return await self.deregister_check(check_id)
             case Maintain(service_id, enable, reason):
                 return await self.maintain(service_id, reason if enable else None)
+            case LocalService():
+                return await self.service(request)
             case LocalServices():
                 return tuple(one for _, one in sorted(self.local.services.items()))
             case LocalChecks():
@@ -160,6 +164,14 @@ class Keeper:
         """Begin maintenance, or with `None` end it; return once the catalog has it."""
         self.local.maintain(service_id, reason)
         return await self._carry()
+
+    async def service(self, asked: LocalService) -> Service | None:
+        """Return a service, as soon as it is another than the one that the asker has."""
+        known = asked.unlike
+        with trio.move_on_after(asked.wait):
+            while known is not None and known == self.local.services.get(asked.service_id):
+                await self.wait_services()
+        return self.local.services.get(asked.service_id)
 
     def checks(self) -> tuple[LocalCheck, ...]:
         """Return all checks as they are, by id."""

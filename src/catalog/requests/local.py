@@ -10,7 +10,7 @@ from attrs import field, frozen
 from attrs.validators import instance_of
 
 from catalog.definitions import Check
-from catalog.limits import check_id, check_name, check_text, clip
+from catalog.limits import check_id, check_interval, check_name, check_text, clip, seconds
 from catalog.model import CheckState, Role, Service, Status
 from catalog.requests.base import Request
 
@@ -175,6 +175,25 @@ class LocalServices(Request[tuple[Service, ...]]):
 
     RESULT: ClassVar[Any] = tuple[Service, ...]
     LOCAL: ClassVar[bool] = True
+
+
+@frozen
+class LocalService(Request[Service | None]):
+    """One service that is registered with the agent; `None`: there is none of this id."""
+
+    RESULT: ClassVar[Any] = Service | None
+    LOCAL: ClassVar[bool] = True
+
+    service_id: str = field(validator=check_text)
+    unlike: Service | None = None
+    """Wait while it is equal to this; `None`: do not wait."""
+    wait: float = field(default=10.0, converter=seconds, validator=check_interval)
+    """But no longer than so many seconds; then the answer is what there is."""
+
+    @property
+    def patience(self) -> float:
+        """See `Request.patience`."""
+        return 0.0 if self.unlike is None else self.wait
 
 
 @frozen

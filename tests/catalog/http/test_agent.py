@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 
 async def register(web, **body) -> None:
@@ -64,6 +65,54 @@ async def test_a_full_service_comes_back_whole(web):
         "EnableTagOverride": True,
         "Datacenter": "dc1",
     } == found
+
+
+async def test_a_read_with_the_hash_waits_until_the_service_is_another_one(web, nursery):
+    """What is not shown, as a check, ends no wait; a former hash is answered at once."""
+    await register(web, name="web", port=1)
+    before = (await web.get("agent/service/web")).json()
+    answers = []
+
+    async def read() -> None:
+        answers.append((await web.get(f"agent/service/web?hash={before['ContentHash']}")).json())
+
+    nursery.start_soon(read)
+    await trio.sleep(0.1)
+    await register(web, name="web", port=1, check={"ttl": "10s"})
+    await trio.sleep(0.1)
+    assert [] == answers
+    await register(web, name="web", port=2)
+    with trio.fail_after(5):
+        while not answers:  # noqa: ASYNC110 - nobody rings for it
+            await trio.sleep(0.01)
+        again = await web.get(f"agent/service/web?hash={before['ContentHash']}")
+
+    assert (1, [2]) == (before["Port"], [one["Port"] for one in answers])
+    assert answers == [again.json()]
+    assert again.json()["ContentHash"] == again.headers["X-Consul-ContentHash"]
+    assert before["ContentHash"] != again.json()["ContentHash"]
+
+
+async def test_a_read_with_the_hash_ends_with_its_time_or_with_the_service(web):
+    """The service as it was; or that there is none."""
+    await register(web, name="web")
+    before = (await web.get("agent/service/web")).json()
+    params = {"hash": before["ContentHash"], "wait": "50ms"}
+    statuses = []
+
+    async def read() -> None:
+        answer = await web.get("agent/service/web", params=params | {"wait": "60s"})
+        statuses.append(answer.status_code)
+
+    with trio.fail_after(5):
+        assert before == (await web.get("agent/service/web", params=params)).json()
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(read)
+            await trio.sleep(0.1)
+            assert [] == statuses
+            await web.put("agent/service/deregister/web")
+
+    assert [404] == statuses
 
 
 async def test_a_registration_is_seen_in_health_at_once(web):

@@ -15,7 +15,7 @@ from catalog.model import Node, Service, Status, TcpCheck, TtlCheck
 from catalog.node.keeper import Keeper
 from catalog.node.record import open_record
 from catalog.registry import Registry
-from catalog.requests import AskedNode, Heartbeat, Reply, Write
+from catalog.requests import AskedNode, Heartbeat, LocalService, Reply, Write
 
 NODE = Node("n", "10.0.0.1")
 
@@ -107,6 +107,23 @@ async def test_what_could_not_be_written_is_written_later(catalog, keeper, autoj
     await trio.sleep(30)
 
     assert {"web": Status.PASSING} == catalog.statuses()
+
+
+async def test_a_service_is_waited_for_until_it_is_another_one(keeper, autojump_clock):
+    """Or until the time is over; without anything to compare there is no wait."""
+    before, after = Service("web", port=1), Service("web", port=2)
+    await keeper.register(before)
+    began = trio.current_time()
+    assert before == await keeper.answer(LocalService("web"))
+    assert began == trio.current_time()
+    assert before == await keeper.answer(LocalService("web", before, wait=7.0))
+    assert began + 7.0 == trio.current_time()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.register, after)
+        assert after == await keeper.answer(LocalService("web", before, wait=7.0))
+    assert began + 8.0 > trio.current_time()
+    assert await keeper.answer(LocalService("db", before, wait=7.0)) is None
 
 
 async def test_tampering_is_repaired(catalog, keeper, autojump_clock):
