@@ -109,3 +109,8 @@ class Events(Request[EventList]):
     """Wait until the index is another one; `None`: do not wait."""
     wait: float = field(default=WAIT_SECONDS_MAX, converter=seconds, validator=check_interval)
     """But no longer than so many seconds; then the answer is what there is."""
+
+    @property
+    def patience(self) -> float:
+        """See `Request.patience`."""
+        return 0.0 if self.after is None else self.wait

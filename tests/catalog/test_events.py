@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import ProtocolError
-from catalog.events import Event, FireEvent
+from catalog.events import Event, Events, FireEvent
 
 
 def test_an_event_arrives_as_it_left():
@@ -38,3 +38,9 @@ def test_what_is_no_event_is_refused(payload):
     """With one error, whatever it is: any member may send it."""
     with pytest.raises(ProtocolError):
         Event.from_payload("deploy", payload, 0)
+
+
+def test_whoever_waits_for_events_is_not_given_up():
+    """As long as it asked for; a list alone is there at once."""
+    assert 60.0 == Events(after=3, wait=60.0).patience
+    assert 0.0 == Events(wait=60.0).patience

@@ -162,3 +162,9 @@ def test_nonsense_from_the_wire_is_refused():
     """A request of another type, or with a field too many, is none."""
     with pytest.raises(ProtocolError):
         loads(dumps(Get("k")), Lookup)
+
+
+def test_whoever_waits_for_another_service_is_not_given_up():
+    """As long as it asked for; without one to compare the answer is there at once."""
+    assert 60.0 == LocalService("web", WEB, wait=60.0).patience
+    assert 0.0 == LocalService("web", wait=60.0).patience
