@@ -118,6 +118,11 @@ class Registry:
 
         return put_in_place
 
+    def _clear(self) -> None:
+        """Let go of everything; only right before something else is put in place."""
+        self._tables = Tables()
+        self._history = History(changes_max=self._history.changes_max)
+
     def _put_in_place(self, tables: Tables, applied: int, clock: int) -> None:
         self._tables = tables
         self._history = History(floor=applied, changes_max=self._history.changes_max)

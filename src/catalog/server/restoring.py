@@ -25,7 +25,7 @@ from attrs import define, evolve, field
 
 from catalog.answers import Applied, Refusal
 from catalog.errors import ProtocolError
-from catalog.model import KeyValue
+from catalog.model import KeyValue, Status
 from catalog.operations import SNAPSHOT_CHUNK_BYTES, RestoreChunk
 from catalog.registry.image import Image, ImageReader, KeysImage, ServicesImage
 from catalog.registry.tables import Tables
@@ -160,9 +160,12 @@ class RestorableRegistry(WatchedRegistry):
             image = gathered.image(chunk.sha256)
         except ProtocolError:
             return _refused(index, "it is damaged, or no snapshot of this version of the catalog")
-        current = self._tables.image(self.applied, self.clock)
-        tables = Tables.from_image(rebased(image, current, index=index))
-        self._put_in_place(tables, index, self.clock)
+        image = rebased(image, self._tables.image(self.applied, self.clock), index=index)
+        # The pieces and the old state go before the new one is put together, and leave it their
+        # memory. That cannot fail: all was read. Nobody looks in between: it is one step.
+        del gathered, chunk
+        self._clear()
+        self._put_in_place(Tables.from_image(image), index, self.clock)
         return Applied(index)
 
 
@@ -245,7 +248,7 @@ def _services(image: ServicesImage, index: int) -> ServicesImage:
         services_index=index,
         extinction_index=index,
         node_extinction_index=index,
-        status_indexes=(index,) * len(image.status_indexes),
+        status_indexes=(index,) * len(Status),
     )
 
 

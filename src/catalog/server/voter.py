@@ -29,6 +29,7 @@ from catalog.server.bootstrap import Founding, Waits, advance
 from catalog.server.duties import Duties
 from catalog.server.expiry import Expiry
 from catalog.server.home import Home, presence_of
+from catalog.server.memory import keep_giving_back
 from catalog.server.pilot import Pilot
 from catalog.server.places import Places
 from catalog.server.protection import Guard
@@ -226,6 +227,7 @@ class Voter:
                 nursery.start_soon(pilot.run)
                 nursery.start_soon(expiry.run)
                 nursery.start_soon(places.run)
+                nursery.start_soon(keep_giving_back)
                 nursery.start_soon(self._follow_servers, links)
 
     async def _follow_servers(self, links: quorum.TcpLinks) -> None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import pytest
 import trio
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,8 @@ from catalog.commands import (
 from catalog.errors import ProtocolError
 from catalog.model import Node, Service, Session
 from catalog.operations import SNAPSHOT_CHUNK_BYTES, RestoreChunk
-from catalog.requests import Get, Keys, Lookup, Nodes, Services
+from catalog.registry.image import Image
+from catalog.requests import Checks, Get, Keys, Lookup, Nodes, Services
 from catalog.server import restoring
 from catalog.server.restoring import RestorableRegistry, encode_chunk
 from catalog.wire import encode
@@ -101,6 +103,16 @@ def test_everything_is_as_it_was_and_counts_as_written_now(old, new):
             Services(),
         )
     ]
+
+
+def test_indexes_of_states_that_make_no_sense_stop_nobody(old, new):
+    """All count as changed now, however many the snapshot has."""
+    image = Image.from_bytes(old.to_bytes())
+    odd = evolve(image, services=evolve(image.services, status_indexes=(1,)))
+    answers = written(new, *pieces(odd.to_bytes()))
+    assert all(answer.ok for answer in answers)
+    assert b"1" == new.get("a").value
+    assert new.applied == new.find(Checks(None))[1]
 
 
 def test_a_snapshot_of_a_restored_registry_is_its_own(old, new):
